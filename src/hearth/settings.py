@@ -1,0 +1,77 @@
+"""Settings, each with where it may come from: command-line option, `HEARTH_*`, `hearth.toml`, default."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from hearth.domain.errors import Invalid
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that a site may choose. `HEARTH_<NAME IN CAPITALS>` overrides `hearth.toml`."""
+
+    data: Path = Path("hearth-data")
+    database_url: str = ""  # empty: SQLite in the data directory
+    host: str = "127.0.0.1"
+    api_port: int = 8550  # 0: a free one
+    storage_port: int = 8551
+    public_api_url: str = ""  # empty: made of host and port
+    public_storage_url: str = ""
+    storage_base_domain: str = ""  # for bucket names in host names
+    runtime: str = "auto"  # auto, docker, sandbox or process
+    docker_host: str = ""  # empty: DOCKER_HOST, else the engine's usual socket
+    default_image: str = "library/ubuntu:latest"  # for profiles of containers, where no DOCKER_REPO is given
+    node_cores: float = 0.0  # what the local node offers; 0: what the machine has
+    node_memory_mb: int = 0
+    lease_seconds: float = 600.0
+    heartbeat_seconds: float = 3.0
+    losses_allowed: int = 5
+    completed_instances_shown: int = 1000
+    output_limit_instance_mb: int = 10
+    output_limit_task_mb: int = 100
+    request_limit_mb: int = 64
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """Where the truth is."""
+        return self.database_url or f"sqlite:///{self.data.absolute() / 'hearth.db'}"
+
+
+def load(options: Mapping[str, object], environ: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings; `options` are those given on the command line (None: not given)."""
+    given = {name: value for name, value in options.items() if value is not None}
+    data = Path(str(given.get("data") or environ.get("HEARTH_DATA") or Settings.data))
+    values: dict[str, Any] = {}
+    file = data / "hearth.toml"
+    if file.exists():
+        try:
+            values.update(tomllib.loads(file.read_text("utf-8")))
+        except tomllib.TOMLDecodeError as error:
+            raise Invalid("hearth.toml", f"{file} is not valid TOML: {error}") from None
+    names = {field.name: field for field in fields(Settings)}
+    for name in names:
+        if (text := environ.get(f"HEARTH_{name.upper()}")) is not None:
+            values[name] = text
+    values.update(given)
+    values["data"] = data
+    unknown = sorted(values.keys() - names.keys())
+    if unknown:
+        raise Invalid(unknown[0], f"is no setting; the settings are {', '.join(sorted(names))}")
+    checked: dict[str, Any] = {name: _convert(name, value, getattr(Settings(), name)) for name, value in values.items()}
+    return replace(Settings(), **checked)
+
+
+def _convert(name: str, value: object, default: object) -> object:
+    kind = type(default)
+    if isinstance(default, Path):
+        return Path(str(value))
+    try:
+        return kind(value)  # type: ignore[call-arg]
+    except (TypeError, ValueError):
+        raise Invalid(name, f"{value!r} is not {'a number' if kind in (int, float) else 'text'}") from None
