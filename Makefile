@@ -15,11 +15,7 @@ setup: ## make .tools/ and .venv/ (the other recipes do this themselves)
 	@tools/setup dev
 
 check: setup ## format, lint, types, import rules, unit and property tests: under a minute
-	@$(BIN)/ruff format --check --quiet --diff .
-	@$(BIN)/ruff check --quiet .
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-logo
-	@tools/suites $(filter unit=% property=%,$(SUITES))
+	@tools/check $(filter unit=% property=%,$(SUITES))
 
 format: setup ## put the code into the project's format
 	@$(BIN)/ruff check --quiet --fix-only .
