@@ -135,12 +135,15 @@ tasks = Table(
     Column("dispatched_count", Integer, nullable=False, server_default="0"),
     Column("running_count", Integer, nullable=False, server_default="0"),
     Column("uploading_count", Integer, nullable=False, server_default="0"),
+    Column("cancelling_count", Integer, nullable=False, server_default="0"),
+    Column("requeued_count", Integer, nullable=False, server_default="0"),  # waiting, and tried before
     Column("succeeded_count", Integer, nullable=False, server_default="0"),
     Column("failed_count", Integer, nullable=False, server_default="0"),
     Column("cancelled_count", Integer, nullable=False, server_default="0"),
     Column("retries", Integer, nullable=False, server_default="0"),
+    Column("retry_total", Integer),
+    Column("retry_per_instance", Integer),
     Column("results_count", Integer, nullable=False, server_default="0"),
-    Column("wall_microseconds", BigInteger, nullable=False, server_default="0"),
     Column("execution_microseconds", BigInteger, nullable=False, server_default="0"),
     Column("demand_cores", Float, nullable=False),
     Column("demand_memory", BigInteger, nullable=False),
@@ -305,16 +308,16 @@ blobs = Table(
     Column("id", Id, primary_key=True),
     Column("account_id", Id, ForeignKey("accounts.id"), nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
-    Column("references", Integer, nullable=False),  # rows that point here; 0: dead since `changed_at`
-    Column("ready", Integer, nullable=False),  # 0 while its bytes are on their way
+    Column("references", Integer, nullable=False),  # rows and composite blobs that point here
+    Column("ready", Integer, nullable=False),  # 0 while its bytes arrive, 1 whole, 2 its file is being removed
     Column("data", LargeBinary),  # the bytes themselves when small
     Column("parts", Text),  # JSON [[blob id, size], ...] when it is others, one after another
-    Column("changed_at", BigInteger, nullable=False),
+    Column("sweep_at", BigInteger, nullable=False),  # when it may go, if nothing points to it then
     sqlite_autoincrement=True,  # an id names a file: it must never come back
 )
 Index(
     "ix_blobs_dead",
-    blobs.c.changed_at,
+    blobs.c.sweep_at,
     sqlite_where=text('"references" = 0'),
     postgresql_where=text('"references" = 0'),
 )
@@ -361,6 +364,7 @@ uploads = Table(  # multipart uploads under way
     Column("created_at", BigInteger, nullable=False),
 )
 Index("ix_uploads_bucket_id_key", uploads.c.bucket_id, uploads.c.key)
+Index("ix_uploads_created_at", uploads.c.created_at)
 
 upload_parts = Table(
     "upload_parts",
