@@ -46,7 +46,7 @@ class Settings:
 def load(options: Mapping[str, object], environ: Mapping[str, str] = os.environ) -> Settings:
     """Return the settings; `options` are those given on the command line (None: not given)."""
     given = {name: value for name, value in options.items() if value is not None}
-    data = Path(str(given.get("data") or environ.get("HEARTH_DATA") or Settings.data))
+    data = Path(str(given.get("data") or environ.get("HEARTH_DATA") or Settings().data))
     values: dict[str, Any] = {}
     file = data / "hearth.toml"
     if file.exists():

@@ -100,7 +100,11 @@ class Leased(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Stop(msgspec.Struct, frozen=True, array_like=True):
-    """An attempt to stop. `cancelled`: tell its end; else it is not the node's any more: drop it silently."""
+    """An attempt to stop.
+
+    `cancelled`: tell its end when it is gone, also when it was never there. Else it is not the node's any more:
+    drop it silently.
+    """
 
     task: int
     number: int
@@ -122,6 +126,7 @@ class Orders(msgspec.Struct, frozen=True):
     """The answer to a sync."""
 
     incarnation: str
+    answers: int  # the counter of the sync; the agent takes no answer but that of its newest sync
     sequence: int
     lease_seconds: float
     heartbeat_seconds: float

@@ -1,0 +1,195 @@
+"""The one place where instances and tasks change: read, `advance`, save, in the caller's transaction.
+
+A command makes one `Changes`, loads the tasks and instances it speaks about (locking the tasks, in order),
+advances instances one by one, and calls `save` once. Counts, ranges, states, times, history and the
+account's counters are all written there, for the whole batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from sqlalchemy import Connection
+
+from hearth.domain.instance import (
+    Cancelled,
+    Effect,
+    Event,
+    Instance,
+    InstanceState,
+    Retried,
+    StopWanted,
+    advance,
+)
+from hearth.domain.ranges import RangeSet
+from hearth.domain.task import Moves, task_state
+from hearth.store.queries import accounts_counters, history, instances, tasks
+from hearth.store.queries.instances import Stored
+from hearth.store.queries.tasks import Standing
+
+
+class Changes:
+    """A batch of changes to instances and the tasks that they belong to."""
+
+    def __init__(self, connection: Connection, now: int) -> None:
+        self.connection = connection
+        self.now = now
+        self.tasks: dict[int, Standing] = {}
+        self.stops: list[tuple[int, int, int, int]] = []  # node, task, number, attempt
+        self.room_made = False  # something waits that did not before
+        self._before: dict[int, Standing] = {}
+        self._instances: dict[tuple[int, int], Stored] = {}
+        self._rows: set[tuple[int, int]] = set()
+        self._touched: set[tuple[int, int]] = set()
+        self._moves: dict[int, Moves] = {}
+        self._attempts: list[dict[str, object]] = []
+
+    def load_tasks(self, ids: Iterable[int]) -> None:
+        """Lock these tasks and read how they stand."""
+        loaded = tasks.lock_standings(self.connection, set(ids) - self.tasks.keys())
+        self.tasks.update(loaded)
+        self._before.update(loaded)
+
+    def load_instances(self, keys: Iterable[tuple[int, int]]) -> None:
+        """Read these (task, number); those without a row are untouched."""
+        self.adopt(instances.load(self.connection, keys))
+
+    def adopt(self, rows: dict[tuple[int, int], Stored]) -> None:
+        """Take rows that were read already, their tasks being locked."""
+        self._rows |= rows.keys()
+        self._instances.update(rows)
+
+    def stored(self, task_id: int, number: int) -> Stored:
+        """Return an instance as it stands in this batch."""
+        found = self._instances.get((task_id, number))
+        if found is None:
+            found = self._instances[(task_id, number)] = Stored(Instance(task_id, number), 0, 0)
+        return found
+
+    def set_output_sizes(self, task_id: int, number: int, stdout_bytes: int, stderr_bytes: int) -> None:
+        """Note how much output of the current attempt is stored."""
+        stored = self.stored(task_id, number)
+        self._instances[(task_id, number)] = Stored(stored.instance, stdout_bytes, stderr_bytes)
+        self._touched.add((task_id, number))
+
+    def advance(self, task_id: int, number: int, event: Event) -> list[Effect]:
+        """Apply one event; raise what `domain.instance.advance` raises."""
+        stored = self.stored(task_id, number)
+        before = stored.instance
+        after, effects = advance(before, event)
+        if after is before:
+            return effects
+        key = (task_id, number)
+        is_new_attempt = after.attempt != before.attempt
+        self._instances[key] = (
+            Stored(after, 0, 0) if is_new_attempt else Stored(after, stored.stdout_bytes, stored.stderr_bytes)
+        )
+        self._touched.add(key)
+        self._count(key, before, after)
+        for effect in effects:
+            match effect:
+                case Retried():
+                    self._keep_attempt(before, after, effect)
+                case StopWanted(node_id, attempt):
+                    self.stops.append((node_id, task_id, number, attempt))
+        return effects
+
+    def _count(self, key: tuple[int, int], before: Instance, after: Instance) -> None:
+        task = self.tasks[key[0]]
+        moves = self._moves.get(key[0])
+        if moves is None:
+            moves = self._moves[key[0]] = Moves()
+        moves.add(key[1], before.state, after.state)
+        if after.started_at is not None and before.started_at is None:
+            moves.started(key[1])
+            if task.first_started_at is None:
+                task = self.tasks[key[0]] = replace(task, first_started_at=after.started_at)
+        requeued = task.requeued
+        if before.state is InstanceState.WAITING and before.attempt > 0:
+            requeued -= 1
+        if after.state is InstanceState.WAITING:
+            requeued += 1
+            self.room_made = True
+        executed = task.execution_microseconds
+        if before.state.is_live and not after.state.is_live and after.started_at is not None:
+            executed += max(0, (after.exited_at or self.now) - after.started_at)
+        self.tasks[key[0]] = replace(
+            task,
+            requeued=requeued,
+            execution_microseconds=executed,
+            retries=task.retries + (after.failures > before.failures and after.state is InstanceState.WAITING),
+        )
+
+    def _keep_attempt(self, before: Instance, after: Instance, effect: Retried) -> None:
+        self._attempts.append(
+            {
+                "task_id": before.task_id,
+                "number": before.number,
+                "attempt": effect.attempt,
+                "account_id": self.tasks[before.task_id].account_id,
+                "node_id": before.node_id,
+                "ended_at": self.now,
+                "exit_code": after.exit_code,
+                "error_code": effect.failure.code,
+                "error_message": effect.failure.message,
+            }
+        )
+
+    def cancel_task(self, task_id: int) -> None:
+        """Cancel every instance that has not ended: waiting ones at once, whatever their number."""
+        task = self.tasks[task_id]
+        waiting = task.progress.waiting
+        if waiting:
+            instances.cancel_waiting(self.connection, task_id, self.now)
+            progress = replace(task.progress, waiting=RangeSet(), cancelled=task.progress.cancelled | waiting)
+            self.tasks[task_id] = replace(task, progress=progress, requeued=0)
+        live = instances.live_of(self.connection, task_id)
+        self.adopt({(s.instance.task_id, s.instance.number): s for s in live})
+        for stored in live:
+            self.advance(task_id, stored.instance.number, Cancelled(self.now))
+
+    def save(self) -> None:
+        """Write everything that changed."""
+        self._save_instances()
+        lines: list[dict[str, object]] = []
+        counters: dict[int, accounts_counters.Change] = {}
+        changed: list[Standing] = []
+        for task_id, task in self.tasks.items():
+            before = self._before[task_id]
+            moves = self._moves.get(task_id)
+            if moves is not None:
+                task = replace(task, progress=moves.apply(task.progress))
+            if task is before:
+                continue
+            state = task_state(
+                task.progress, cancel_requested=task.cancel_requested, delete_requested=task.delete_requested
+            )
+            task = task.entered(state, self.now)
+            self.tasks[task_id] = task
+            changed.append(task)
+            if state is not before.state:
+                lines.append(history.line(task.account_id, task_id, self.now, "state", state.value))
+            counter = counters.setdefault(task.account_id, accounts_counters.Change())
+            more = task.progress.live - before.progress.live
+            counter.live_instances += more
+            counter.live_cores += more * task.demand_cores
+            counter.active_tasks += before.state.is_final - state.is_final
+            if task.delete_requested and state.is_final:
+                tasks.set_columns(self.connection, task_id, {"deleted_at": self.now})
+                counter.tasks -= 1
+        tasks.save_standings(self.connection, changed)
+        accounts_counters.apply(self.connection, counters)
+        history.add(self.connection, lines)
+        instances.add_attempts(self.connection, self._attempts)
+        self._moves.clear()
+        self._touched.clear()
+        self._attempts = []
+        self._before.update(self.tasks)
+
+    def _save_instances(self) -> None:
+        account_of = {task_id: task.account_id for task_id, task in self.tasks.items()}
+        fresh = [self._instances[key].instance for key in self._touched if key not in self._rows]
+        instances.insert_claimed(self.connection, account_of, fresh)
+        instances.save(self.connection, [self._instances[key] for key in self._touched if key in self._rows])
+        self._rows |= self._touched

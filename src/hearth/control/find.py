@@ -1,0 +1,17 @@
+"""Find an account's task, or say that there is none."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from hearth.domain.errors import Missing
+from hearth.store.queries import tasks
+from hearth.store.queries.tasks import TaskRow
+
+
+def task(connection: Connection, account_id: int, ident: str) -> TaskRow:
+    """Return the task with this uuid or shortname; raise `Missing` when it is not there or is another's."""
+    row = tasks.find(connection, account_id, ident)
+    if row is None:
+        raise Missing("task", ident)
+    return row

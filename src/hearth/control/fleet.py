@@ -1,0 +1,149 @@
+"""What this server knows of the nodes that talk to it: room, unseen grants, and what to tell them next.
+
+All of it is in memory and can be lost: the database says which node holds what, and the next sync of a node
+says all that it holds. Nothing here awaits; `wake` is called when a node's parked request has something to hear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from hearth.control.claim import Grant
+from hearth.domain.ranges import RangeSet
+from hearth.scheduler.fit import NodeRoom
+from hearth.wire import agent as wire
+
+_Key = tuple[int, int, int]  # task, number, attempt
+
+
+@dataclass(slots=True)
+class Session:
+    """One boot of one node, as heard by this server."""
+
+    node_id: int
+    name: str
+    boot: int
+    counter: int  # of its newest sync
+    offer: wire.Offer
+    room: wire.Room
+    room_counter: int
+    heard_at: int
+    parked: bool = False
+    sequence: int = 0
+    seen: int = 0
+    checked_at: int = 0  # when its holds were last compared with the database; 0: never
+    written_at: int = 0  # when its row was last written
+    # Grants by the sequence of the orders that carried them; None: not sent yet.
+    grants: list[tuple[int | None, Grant]] = field(default_factory=list)
+    stops: dict[_Key, bool] = field(default_factory=dict)
+
+    def free(self) -> NodeRoom:
+        """Return the room that is left when the agent has taken all that was granted to it."""
+        room = NodeRoom(self.node_id, self.room.cores, self.room.memory_bytes, self.room.ahead, self.offer.takes_images)
+        for _, grant in self.grants:
+            room = room.without(len(grant.numbers), grant.task.demand_cores, grant.task.demand_memory)
+        return room
+
+    def has_news(self) -> bool:
+        """Answer whether there is something that no orders carried yet."""
+        return bool(self.stops) or any(sequence is None for sequence, _ in self.grants)
+
+
+class StaleSync(Exception):
+    """An older message than one that was heard already."""
+
+
+class Fleet:
+    """The sessions of this server."""
+
+    def __init__(self, wake: Callable[[int], None]) -> None:
+        self._wake = wake
+        self.sessions: dict[int, Session] = {}
+
+    def meet(self, node_id: int, sync: wire.Sync, now: int) -> Session:
+        """Take in a sync; raise `StaleSync` when it is older than what was heard."""
+        session = self.sessions.get(node_id)
+        if session is not None and (sync.boot, sync.counter) <= (session.boot, session.counter):
+            raise StaleSync
+        if session is None or session.boot != sync.boot:
+            session = Session(
+                node_id, sync.node, sync.boot, sync.counter, sync.offer, sync.room, sync.counter, now, seen=sync.seen
+            )
+            # The agent numbers what it saw per boot; a server that starts again goes on from there.
+            session.sequence = sync.seen
+            self.sessions[node_id] = session
+        session.counter = sync.counter
+        session.offer = sync.offer
+        session.heard_at = now
+        self._take_room(session, sync.room, sync.counter, sync.seen)
+        return session
+
+    def hear_report(self, node_id: int, report: wire.Report, now: int) -> None:
+        """Take in the room that a report tells."""
+        session = self.sessions.get(node_id)
+        if session is not None and session.boot == report.boot:
+            session.heard_at = now
+            self._take_room(session, report.room, report.counter, report.seen)
+
+    def _take_room(self, session: Session, room: wire.Room, counter: int, seen: int) -> None:
+        if counter < session.room_counter:
+            return
+        session.room_counter = counter
+        session.room = room
+        session.seen = max(session.seen, seen)
+        session.grants = [(n, grant) for n, grant in session.grants if n is None or n > session.seen]
+
+    def rooms(self) -> list[NodeRoom]:
+        """Return the nodes that wait for work and have room for some."""
+        frees = (session.free() for session in self.sessions.values() if session.parked)
+        return [free for free in frees if free.is_open]
+
+    def boots(self) -> dict[int, int]:
+        """Return the boot of each node."""
+        return {session.node_id: session.boot for session in self.sessions.values()}
+
+    def grant(self, grants: Iterable[Grant]) -> None:
+        """Queue grants for the next orders of their nodes."""
+        for grant in grants:
+            session = self.sessions.get(grant.node_id)
+            if session is not None:  # else the node's next sync finds them in the database
+                session.grants.append((None, grant))
+                self._wake(grant.node_id)
+
+    def stop(self, stops: Iterable[tuple[int, int, int, int]]) -> None:
+        """Queue stops (node, task, number, attempt) of cancelled attempts."""
+        for node_id, task_id, number, attempt in stops:
+            session = self.sessions.get(node_id)
+            if session is not None:
+                session.stops[(task_id, number, attempt)] = True
+                self._wake(node_id)
+
+    def orders(
+        self, session: Session, *, incarnation: str, lease_seconds: float, heartbeat_seconds: float
+    ) -> tuple[wire.Orders, list[Grant]]:
+        """Return the orders of this moment, and the grants in them (whose works the caller adds).
+
+        Grants stay until the agent has seen the orders that carried them; stops are said once here and again by
+        each comparison with the database.
+        """
+        session.sequence += 1
+        session.grants = [(session.sequence if n is None else n, grant) for n, grant in session.grants]
+        grants = [grant for _, grant in session.grants]
+        stops = [wire.Stop(*key, cancelled) for key, cancelled in session.stops.items()]
+        session.stops.clear()
+        orders = wire.Orders(
+            incarnation=incarnation,
+            answers=session.counter,
+            sequence=session.sequence,
+            lease_seconds=lease_seconds,
+            heartbeat_seconds=heartbeat_seconds,
+            leases=[wire.Leased(grant.task.id, grant.attempt, str(grant.numbers)) for grant in grants],
+            stops=stops,
+        )
+        return orders, grants
+
+
+def held_keys(holds: Iterable[wire.Held]) -> set[_Key]:
+    """Return (task, number, attempt) of all that is held."""
+    return {(held.task, number, held.attempt) for held in holds for number in RangeSet.parse(held.numbers)}

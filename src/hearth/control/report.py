@@ -1,0 +1,157 @@
+"""Take what a node tells: starts, output and ends of attempts, in one transaction.
+
+An attempt that is no longer the current one is refused by its number, and nothing of it is stored. The
+transaction that ends an instance also makes its result files visible: publication is exactly once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection
+
+from hearth.control import publish
+from hearth.control.changes import Changes
+from hearth.domain.errors import StaleLease
+from hearth.domain.instance import Ended, Exited, Failure, Lost, Published, Started
+from hearth.store.queries import output
+from hearth.wire import agent as wire
+
+_Key = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputLimits:
+    """How many bytes of output are kept per attempt and stream, and per task and stream."""
+
+    instance_bytes: int
+    task_bytes: int
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a report led to."""
+
+    receipt: wire.Receipt
+    requeued: bool  # something waits that did not before
+    ended_tasks: list[int] = field(default_factory=list)
+
+
+def report(
+    connection: Connection, message: wire.Report, *, now: int, losses_allowed: int, limits: OutputLimits
+) -> Outcome:
+    """Store a report; what is refused is named in the receipt."""
+    keys = {
+        (item.task, item.number)
+        for items in (message.started, message.outputs, message.exited, message.ended)
+        for item in items
+    }
+    changes = Changes(connection, now)
+    changes.load_tasks(task for task, _ in keys)
+    present = {key for key in keys if key[0] in changes.tasks}
+    changes.load_instances(present)
+    refused: dict[_Key, wire.Refusal] = {}
+    known: dict[_Key, wire.Known] = {}
+
+    for item in (item for items in (message.started, message.outputs, message.exited, message.ended) for item in items):
+        if (item.task, item.number) not in present:
+            refused[(item.task, item.number, item.attempt)] = wire.Refusal(item.task, item.number, item.attempt)
+
+    for start in message.started:
+        _advance(changes, start, Started(start.attempt, start.at), refused)
+    _store_output(changes, message.outputs, refused, known, limits)
+    for exited in message.exited:
+        _advance(changes, exited, Exited(exited.attempt, exited.exit_code, exited.at), refused)
+    publications: list[publish.Publication] = []
+    for end in message.ended:
+        key = (end.task, end.number, end.attempt)
+        if key in refused or key in known:
+            continue  # its output is not whole yet: the agent sends both again
+        if not end.lost and not publish.has_room(changes, end):
+            end = publish.without_room(end)
+        if end.lost:
+            lost = Lost(end.attempt, now, end.error_message, losses_allowed)
+            _advance(changes, end, lost, refused)
+        elif Published(end.attempt) in _advance(changes, end, _ended(changes, end, now), refused):
+            publications.append(publish.Publication(end.task, end.number, tuple(end.files), tuple(end.notes)))
+    before = {task_id: task.state for task_id, task in changes.tasks.items()}
+    publish.publish(changes, publications)
+    changes.save()
+    over = [task_id for task_id, task in changes.tasks.items() if task.state.is_final and not before[task_id].is_final]
+    return Outcome(wire.Receipt(list(refused.values()), list(known.values())), changes.room_made, over)
+
+
+def _ended(changes: Changes, end: wire.Ended, now: int) -> Ended:
+    failure = Failure(end.error_code, end.error_message) if end.error_code else None
+    retry = False
+    if failure is not None:
+        task = changes.tasks[end.task]
+        instance = changes.stored(end.task, end.number).instance
+        wanted = not (task.cancel_requested or task.delete_requested)
+        retry = wanted and task.rule.allows(instance.failures + 1, task.retries)
+    return Ended(
+        attempt=end.attempt,
+        at=now,
+        exit_code=end.exit_code,
+        failure=failure,
+        started_at=end.started_at,
+        exited_at=end.exited_at,
+        cpu_microseconds=end.cpu_microseconds,
+        peak_memory=end.peak_memory,
+        retry=retry,
+    )
+
+
+def _advance(
+    changes: Changes,
+    item: wire.Started | wire.Exited | wire.Ended,
+    event: Started | Exited | Ended | Lost,
+    refused: dict[_Key, wire.Refusal],
+) -> list[object]:
+    key = (item.task, item.number, item.attempt)
+    if key in refused:
+        return []
+    try:
+        return list(changes.advance(item.task, item.number, event))
+    except StaleLease:
+        refused[key] = wire.Refusal(*key)
+        return []
+
+
+def _store_output(
+    changes: Changes,
+    pieces: list[wire.Output],
+    refused: dict[_Key, wire.Refusal],
+    known: dict[_Key, wire.Known],
+    limits: OutputLimits,
+) -> None:
+    wanted = {piece.task for piece in pieces if piece.task in changes.tasks}
+    if not wanted:
+        return
+    streams = output.load_streams(changes.connection, {task: changes.tasks[task].account_id for task in wanted})
+    rows: list[dict[str, object]] = []
+    touched: dict[tuple[int, int], output.Stream] = {}
+    for piece in pieces:
+        key = (piece.task, piece.number, piece.attempt)
+        if key in refused or key in known:
+            continue
+        stored = changes.stored(piece.task, piece.number)
+        if stored.instance.attempt != piece.attempt or not stored.instance.state.is_live:
+            refused[key] = wire.Refusal(*key)
+            continue
+        have = stored.stderr_bytes if piece.stream else stored.stdout_bytes
+        if piece.offset > have:
+            known[key] = wire.Known(*key, stored.stdout_bytes, stored.stderr_bytes)
+            continue
+        data = piece.data[have - piece.offset :]
+        if not data:
+            continue
+        stream = streams[(piece.task, piece.stream)]
+        # Beyond a cap the bytes are counted, so that offsets go on, but not kept.
+        kept = data[: max(0, min(limits.instance_bytes - have, limits.task_bytes - stream.stored_bytes))]
+        if kept:
+            rows.append(stream.append(piece.number, piece.attempt, kept))
+            touched[(piece.task, piece.stream)] = stream
+        sizes = (stored.stdout_bytes, have + len(data)) if piece.stream else (have + len(data), stored.stderr_bytes)
+        changes.set_output_sizes(piece.task, piece.number, *sizes)
+    output.save(changes.connection, list(touched.values()), rows)

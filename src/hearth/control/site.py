@@ -1,0 +1,32 @@
+"""What every command of one server shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hearth.control.accounts import Accounts
+from hearth.control.blobs import BlobStore
+from hearth.control.fleet import Fleet
+from hearth.control.profiles import Profiles
+from hearth.settings import Settings
+from hearth.store.door import Store
+
+
+@dataclass(slots=True)
+class Site:
+    """The parts of a running server; `app.py` makes it."""
+
+    store: Store
+    settings: Settings
+    now: Callable[[], int]  # microseconds UTC
+    new_uuid: Callable[[], str]
+    accounts: Accounts
+    profiles: Profiles
+    blobs: BlobStore
+    fleet: Fleet
+    incarnation: str
+    started_at: int
+    api_url: str
+    storage_url: str
+    work_waits: Callable[[], None]  # tell the dispatcher that there may be something to place

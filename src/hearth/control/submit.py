@@ -1,0 +1,156 @@
+"""Submit tasks: one, or thousands in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from hearth.control.accounts import Account
+from hearth.control.site import Site
+from hearth.domain.demand import demand
+from hearth.domain.errors import Conflict, HearthError, Invalid, Missing
+from hearth.domain.profile import Profile
+from hearth.domain.quota import Limits, require_room_for_tasks
+from hearth.domain.ranges import RangeSet
+from hearth.domain.spec import SchedulingClass, TaskSpec
+from hearth.domain.task import TaskState
+from hearth.store.queries import accounts_counters, buckets, history, tasks
+
+# How many tasks one transaction takes: nobody else's write should wait longer than some 20 ms.
+SLICE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """A task as it was submitted, checked in itself but not yet against what there is."""
+
+    name: str
+    shortname: str | None  # None: the uuid
+    profile: str
+    numbers: RangeSet
+    spec: TaskSpec
+    uuid: str
+    priority: int = 0
+
+
+async def submit_tasks(site: Site, account: Account, new: Sequence[NewTask]) -> list[str | HearthError]:
+    """Accept tasks, each by itself; return its uuid or why it was refused, in the same order."""
+    outcomes: list[str | HearthError] = []
+    for begin in range(0, len(new), SLICE):
+        part = [(task, _profile(site, task)) for task in new[begin : begin + SLICE]]
+        outcomes.extend(await site.store.write(insert, account.id, part, site.now()))
+        site.work_waits()
+    return outcomes
+
+
+async def submit_task(site: Site, account: Account, new: NewTask) -> str:
+    """Accept one task and return its uuid; raise why it was refused."""
+    [outcome] = await submit_tasks(site, account, [new])
+    if isinstance(outcome, HearthError):
+        raise outcome
+    return outcome
+
+
+def _profile(site: Site, task: NewTask) -> Profile | None:
+    return site.profiles.get(task.profile)
+
+
+def insert(
+    connection: Connection, account_id: int, new: Sequence[tuple[NewTask, Profile | None]], now: int
+) -> list[str | HearthError]:
+    """Store what can be accepted, in one transaction."""
+    counters = accounts_counters.lock(connection, [account_id])[account_id]
+    checks = _Checks(connection, account_id, counters, [task for task, _ in new])
+    outcomes: list[str | HearthError] = []
+    rows = []
+    for task, profile in new:
+        try:
+            checks.require(task, profile)
+        except HearthError as refusal:
+            outcomes.append(refusal)
+        else:
+            assert profile is not None
+            rows.append(_row(account_id, task, profile, now))
+            outcomes.append(task.uuid)
+    if rows:
+        tasks.insert_many(connection, rows)
+        accepted = [task for (task, _), outcome in zip(new, outcomes, strict=True) if isinstance(outcome, str)]
+        ids = tasks.ids_of(connection, [task.uuid for task in accepted])
+        tasks.add_tags(
+            connection,
+            [
+                {"account_id": account_id, "tag": tag, "task_id": ids[task.uuid]}
+                for task in accepted
+                for tag in dict.fromkeys(task.spec.tags)
+            ],
+        )
+        submitted = TaskState.SUBMITTED.value
+        history.add(connection, [history.line(account_id, ids[t.uuid], now, "state", submitted) for t in accepted])
+        change = accounts_counters.Change(tasks=len(rows), active_tasks=len(rows))
+        accounts_counters.apply(connection, {account_id: change})
+    return outcomes
+
+
+class _Checks:
+    """What a submit is checked against, read once for the whole slice."""
+
+    def __init__(
+        self, connection: Connection, account_id: int, counters: accounts_counters.Counters, new: Sequence[NewTask]
+    ) -> None:
+        self.limits: Limits = counters.limits
+        self.have = counters.tasks
+        self.taken = tasks.shortnames_taken(connection, account_id, [t.shortname for t in new if t.shortname])
+        names = {resource.name for task in new for resource in task.spec.resources}
+        self.absent = {name for name in names if buckets.find(connection, account_id, name) is None}
+
+    def require(self, task: NewTask, profile: Profile | None) -> None:
+        """Raise when the task cannot be accepted; else count it."""
+        if profile is None:
+            raise Invalid("profile", f"there is no profile '{task.profile}'; GET /profiles lists those that there are")
+        for resource in task.spec.resources:
+            if resource.name in self.absent:
+                raise Missing("bucket", resource.name)
+        if len(task.numbers) > self.limits.max_instances_per_task:
+            raise Invalid(
+                "advancedRanges" if task.spec.from_ranges else "instanceCount",
+                f"{len(task.numbers)} instances are more than the {self.limits.max_instances_per_task} "
+                "that one task may have; submit several tasks",
+            )
+        require_room_for_tasks(self.limits, self.have, 1)
+        if task.shortname:
+            if task.shortname in self.taken:
+                raise Conflict(f"shortname: '{task.shortname}' is the name of another task of yours; choose another")
+            self.taken.add(task.shortname)
+        self.have += 1
+
+
+def _row(account_id: int, task: NewTask, profile: Profile, now: int) -> dict[str, object]:
+    numbers = str(task.numbers)
+    need = demand(profile, task.spec.hardware)
+    scheduling = SchedulingClass.FLEX if task.spec.scheduling is None else task.spec.scheduling
+    total = task.spec.retries.total
+    each = task.spec.retries.per_instance or task.spec.max_retries_per_instance
+    return {
+        "account_id": account_id,
+        "uuid": task.uuid,
+        "shortname": task.shortname or task.uuid,
+        "name": task.name,
+        "profile": task.profile,
+        "spec": tasks.spec_to_json(task.spec),
+        "numbers": numbers,
+        "instance_total": len(task.numbers),
+        "waiting": numbers,
+        "waiting_count": len(task.numbers),
+        "retry_total": total,
+        "retry_per_instance": each,
+        "demand_cores": need.cores,
+        "demand_memory": need.memory_bytes,
+        "scheduling": int(scheduling),
+        "priority": task.priority,
+        "state": TaskState.SUBMITTED.value,
+        "state_changed_at": now,
+        "created_at": now,
+        "modified_at": now,
+    }

@@ -1,0 +1,32 @@
+"""What happened to a task, a line each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select
+
+from hearth.store.tables import history
+
+
+def line(account_id: int, task_id: int, at: int, kind: str, detail: str) -> dict[str, object]:
+    """Return a line as `add` takes it."""
+    return {"account_id": account_id, "task_id": task_id, "at": at, "kind": kind, "detail": detail}
+
+
+def add(connection: Connection, lines: Sequence[dict[str, Any]]) -> None:
+    """Store lines, in order."""
+    if lines:
+        connection.execute(insert(history), lines)
+
+
+def of_task(connection: Connection, task_id: int) -> list[tuple[int, str, str]]:
+    """Return (at, kind, detail) of a task, oldest first."""
+    query = select(history.c.at, history.c.kind, history.c.detail).where(history.c.task_id == task_id)
+    return [(row[0], row[1], row[2]) for row in connection.execute(query.order_by(history.c.id))]
+
+
+def delete_of(connection: Connection, task_id: int) -> None:
+    """Forget a deleted task's story."""
+    connection.execute(delete(history).where(history.c.task_id == task_id))

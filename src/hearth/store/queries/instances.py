@@ -1,0 +1,337 @@
+"""Rows of instances: only those that a node has touched have one."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, tuple_, update
+
+from hearth.domain.instance import Failure, Instance, InstanceState
+from hearth.domain.ranges import RangeSet
+from hearth.store.tables import attempts, instances
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceRow:
+    """One row of `instances`, a field per column."""
+
+    task_id: int
+    number: int
+    account_id: int
+    state: int
+    attempt: int
+    failures: int
+    losses: int
+    node_id: int | None
+    boot: int | None
+    dispatched_at: int | None
+    started_at: int | None
+    exited_at: int | None
+    ended_at: int | None
+    exit_code: int | None
+    error_code: str | None
+    error_message: str | None
+    cpu_microseconds: int
+    peak_memory: int
+    stdout_bytes: int
+    stderr_bytes: int
+    results: str | None
+    details: str | None
+
+
+COLUMNS = tuple(instances.c[field.name] for field in fields(InstanceRow))
+_DOMAIN = tuple(
+    instances.c[name]
+    for name in [
+        "task_id",
+        "number",
+        "state",
+        "attempt",
+        "failures",
+        "losses",
+        "node_id",
+        "boot",
+        "dispatched_at",
+        "started_at",
+        "exited_at",
+        "ended_at",
+        "exit_code",
+        "error_code",
+        "error_message",
+        "cpu_microseconds",
+        "peak_memory",
+        "stdout_bytes",
+        "stderr_bytes",
+    ]
+)
+_KEY_LIMIT = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An instance as the domain sees it, and how much output its current attempt has stored."""
+
+    instance: Instance
+    stdout_bytes: int
+    stderr_bytes: int
+
+
+def _stored(row: Sequence[Any]) -> Stored:
+    instance = Instance(
+        row[0],
+        row[1],
+        InstanceState(row[2]),
+        row[3],
+        row[4],
+        row[5],
+        row[6],
+        row[7],
+        row[8],
+        row[9],
+        row[10],
+        row[11],
+        row[12],
+        None if row[13] is None else Failure(row[13], row[14] or ""),
+        row[15],
+        row[16],
+    )
+    return Stored(instance, row[17], row[18])
+
+
+_by_key = select(*_DOMAIN).where(tuple_(instances.c.task_id, instances.c.number).in_(bindparam("keys", expanding=True)))
+_by_number = select(*_DOMAIN).where(
+    instances.c.task_id == bindparam("task"), instances.c.number.in_(bindparam("numbers", expanding=True))
+)
+
+
+def load(connection: Connection, keys: Iterable[tuple[int, int]]) -> dict[tuple[int, int], Stored]:
+    """Return the rows that there are for these (task, number)."""
+    found: dict[tuple[int, int], Stored] = {}
+    numbers: dict[int, list[int]] = {}
+    for task_id, number in keys:
+        numbers.setdefault(task_id, []).append(number)
+    singles: list[tuple[int, int]] = []
+    for task_id, wanted in numbers.items():
+        if len(wanted) < 4:
+            singles.extend((task_id, number) for number in wanted)
+            continue
+        for begin in range(0, len(wanted), _KEY_LIMIT):
+            part = wanted[begin : begin + _KEY_LIMIT]
+            for row in connection.execute(_by_number, {"task": task_id, "numbers": part}):
+                found[(row[0], row[1])] = _stored(row)
+    for begin in range(0, len(singles), _KEY_LIMIT):
+        for row in connection.execute(_by_key, {"keys": singles[begin : begin + _KEY_LIMIT]}):
+            found[(row[0], row[1])] = _stored(row)
+    return found
+
+
+def load_ranges(connection: Connection, task_id: int, numbers: RangeSet) -> dict[tuple[int, int], Stored]:
+    """Return the rows that there are for these numbers of one task."""
+    found = {}
+    for low, high in numbers.spans:
+        query = select(*_DOMAIN).where(instances.c.task_id == task_id, instances.c.number.between(low, high))
+        for row in connection.execute(query):
+            found[(row[0], row[1])] = _stored(row)
+    return found
+
+
+@functools.cache
+def _insert() -> Any:
+    return insert(instances)
+
+
+@functools.cache
+def _update() -> Any:
+    changed = [
+        "state",
+        "attempt",
+        "failures",
+        "losses",
+        "node_id",
+        "boot",
+        "dispatched_at",
+        "started_at",
+        "exited_at",
+        "ended_at",
+        "exit_code",
+        "error_code",
+        "error_message",
+        "cpu_microseconds",
+        "peak_memory",
+        "stdout_bytes",
+        "stderr_bytes",
+    ]
+    return (
+        update(instances)
+        .where(instances.c.task_id == bindparam("key_task"), instances.c.number == bindparam("key_number"))
+        .values({name: bindparam("v_" + name) for name in changed})
+    )
+
+
+def insert_claimed(connection: Connection, account_of: dict[int, int], fresh: Sequence[Instance]) -> None:
+    """Add rows for instances that were claimed for the first time."""
+    if fresh:
+        connection.execute(
+            _insert(),
+            [
+                {
+                    "task_id": i.task_id,
+                    "number": i.number,
+                    "account_id": account_of[i.task_id],
+                    "state": int(i.state),
+                    "attempt": i.attempt,
+                    "failures": i.failures,
+                    "losses": i.losses,
+                    "node_id": i.node_id,
+                    "boot": i.boot,
+                    "dispatched_at": i.dispatched_at,
+                }
+                for i in fresh
+            ],
+        )
+
+
+def save(connection: Connection, changed: Sequence[Stored]) -> None:
+    """Write instances that have a row already."""
+    if not changed:
+        return
+    rows = []
+    for stored in changed:
+        i = stored.instance
+        rows.append(
+            {
+                "key_task": i.task_id,
+                "key_number": i.number,
+                "v_state": int(i.state),
+                "v_attempt": i.attempt,
+                "v_failures": i.failures,
+                "v_losses": i.losses,
+                "v_node_id": i.node_id,
+                "v_boot": i.boot,
+                "v_dispatched_at": i.dispatched_at,
+                "v_started_at": i.started_at,
+                "v_exited_at": i.exited_at,
+                "v_ended_at": i.ended_at,
+                "v_exit_code": i.exit_code,
+                "v_error_code": None if i.failure is None else i.failure.code,
+                "v_error_message": None if i.failure is None else i.failure.message,
+                "v_cpu_microseconds": i.cpu_microseconds,
+                "v_peak_memory": i.peak_memory,
+                "v_stdout_bytes": stored.stdout_bytes,
+                "v_stderr_bytes": stored.stderr_bytes,
+            }
+        )
+    connection.execute(_update(), rows)
+
+
+def set_results(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Write what attempts published and noted: rows of key_task, key_number, v_results, v_details."""
+    if rows:
+        connection.execute(
+            update(instances)
+            .where(instances.c.task_id == bindparam("key_task"), instances.c.number == bindparam("key_number"))
+            .values(results=bindparam("v_results"), details=bindparam("v_details")),
+            rows,
+        )
+
+
+def add_attempts(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Keep the story of attempts that did not become the instance's end."""
+    if rows:
+        connection.execute(insert(attempts), rows)
+
+
+def live_on(connection: Connection, node_id: int) -> list[Stored]:
+    """Return the instances that a node holds."""
+    return [_stored(row) for row in connection.execute(select(*_DOMAIN).where(instances.c.node_id == node_id))]
+
+
+def live_of(connection: Connection, task_id: int) -> list[Stored]:
+    """Return the instances of a task that nodes hold."""
+    query = select(*_DOMAIN).where(instances.c.task_id == task_id, instances.c.node_id.is_not(None))
+    return [_stored(row) for row in connection.execute(query)]
+
+
+def live_rows(connection: Connection, task_id: int, limit: int) -> list[InstanceRow]:
+    """Return whole rows of the instances of a task that nodes hold, by number."""
+    query = (
+        select(*COLUMNS)
+        .where(instances.c.task_id == task_id, instances.c.node_id.is_not(None))
+        .order_by(instances.c.number)
+        .limit(limit)
+    )
+    return [InstanceRow(*row) for row in connection.execute(query)]
+
+
+def newest_ended(connection: Connection, task_id: int, limit: int) -> list[InstanceRow]:
+    """Return the instances that ended last, newest first."""
+    query = (
+        select(*COLUMNS)
+        .where(instances.c.task_id == task_id, instances.c.ended_at.is_not(None))
+        .order_by(instances.c.ended_at.desc(), instances.c.number.desc())
+        .limit(limit)
+    )
+    return [InstanceRow(*row) for row in connection.execute(query)]
+
+
+def page(connection: Connection, task_id: int, after: int, limit: int) -> list[InstanceRow]:
+    """Return touched instances by number, those above `after`."""
+    query = (
+        select(*COLUMNS)
+        .where(instances.c.task_id == task_id, instances.c.number > after)
+        .order_by(instances.c.number)
+        .limit(limit)
+    )
+    return [InstanceRow(*row) for row in connection.execute(query)]
+
+
+def first_failed(connection: Connection, task_id: int, limit: int) -> list[InstanceRow]:
+    """Return the failed instances with the smallest numbers."""
+    query = (
+        select(*COLUMNS)
+        .where(instances.c.task_id == task_id, instances.c.state == int(InstanceState.FAILED))
+        .order_by(instances.c.number)
+        .limit(limit)
+    )
+    return [InstanceRow(*row) for row in connection.execute(query)]
+
+
+def get(connection: Connection, task_id: int, number: int) -> InstanceRow | None:
+    """Return one instance's row, if it was ever touched."""
+    row = connection.execute(
+        select(*COLUMNS).where(instances.c.task_id == task_id, instances.c.number == number)
+    ).first()
+    return None if row is None else InstanceRow(*row)
+
+
+def cancel_waiting(connection: Connection, task_id: int, at: int) -> None:
+    """End the waiting instances that have rows (those without need none to be cancelled)."""
+    connection.execute(
+        update(instances)
+        .where(instances.c.task_id == task_id, instances.c.state == int(InstanceState.WAITING))
+        .values(state=int(InstanceState.CANCELLED), ended_at=at)
+    )
+
+
+def recount(connection: Connection, task_id: int) -> dict[int, int]:
+    """Count rows by state: for checks, not for answers."""
+    query = select(instances.c.state, func.count()).where(instances.c.task_id == task_id).group_by(instances.c.state)
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def delete_some(connection: Connection, task_id: int, limit: int) -> int:
+    """Remove up to `limit` rows of a deleted task; return how many."""
+    numbers = [
+        row[0]
+        for row in connection.execute(select(instances.c.number).where(instances.c.task_id == task_id).limit(limit))
+    ]
+    if numbers:
+        connection.execute(
+            delete(instances).where(
+                instances.c.task_id == task_id, instances.c.number.between(min(numbers), max(numbers))
+            )
+        )
+    return len(numbers)

@@ -1,0 +1,366 @@
+"""Rows of tasks: what is stored of a task, and how it is found."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, or_, select, update
+
+from hearth.domain.instance import RetryRule
+from hearth.domain.ranges import RangeSet
+from hearth.domain.spec import TaskSpec
+from hearth.domain.task import Progress, TaskState
+from hearth.store.tables import task_tags, tasks
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """One row of `tasks`, a field per column."""
+
+    id: int
+    account_id: int
+    uuid: str
+    shortname: str
+    name: str
+    profile: str
+    pool_id: int | None
+    job_id: int | None
+    project_id: int | None
+    spec: str
+    numbers: str
+    instance_total: int
+    waiting: str
+    succeeded: str
+    failed: str
+    cancelled: str
+    started: str
+    waiting_count: int
+    dispatched_count: int
+    running_count: int
+    uploading_count: int
+    cancelling_count: int
+    requeued_count: int
+    succeeded_count: int
+    failed_count: int
+    cancelled_count: int
+    retries: int
+    retry_total: int | None
+    retry_per_instance: int | None
+    results_count: int
+    execution_microseconds: int
+    demand_cores: float
+    demand_memory: int
+    scheduling: int
+    priority: int
+    cancel_requested_at: int | None
+    delete_requested_at: int | None
+    deleted_at: int | None
+    state: str
+    previous_state: str | None
+    state_changed_at: int
+    previous_state_changed_at: int | None
+    created_at: int
+    modified_at: int
+    first_started_at: int | None
+    ended_at: int | None
+    error: str | None
+
+    def parsed_spec(self) -> TaskSpec:
+        """Return what was asked for."""
+        return spec_from_json(self.spec)
+
+
+COLUMNS = tuple(tasks.c[field.name] for field in fields(TaskRow))
+_spec_decoder = msgspec.json.Decoder(TaskSpec)
+
+
+def spec_to_json(spec: TaskSpec) -> str:
+    """Return the stored form of a specification."""
+    return msgspec.json.encode(spec).decode()
+
+
+def spec_from_json(text: str) -> TaskSpec:
+    """Read the stored form of a specification."""
+    return _spec_decoder.decode(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The part of a task that changes while its instances run."""
+
+    id: int
+    account_id: int
+    progress: Progress
+    requeued: int
+    retries: int
+    rule: RetryRule
+    demand_cores: float
+    cancel_requested: bool
+    delete_requested: bool
+    results_count: int
+    execution_microseconds: int
+    state: TaskState
+    previous_state: str | None
+    state_changed_at: int
+    previous_state_changed_at: int | None
+    first_started_at: int | None
+    ended_at: int | None
+
+    def entered(self, state: TaskState, at: int) -> Standing:
+        """Return the standing after a change of state, with its times; itself when nothing changed."""
+        if state is self.state:
+            return self
+        return replace(
+            self,
+            state=state,
+            previous_state=self.state.value,
+            state_changed_at=at,
+            previous_state_changed_at=self.state_changed_at,
+            ended_at=at if state.is_final else self.ended_at,
+        )
+
+
+_STANDING = tuple(
+    tasks.c[name]
+    for name in [
+        "id",
+        "account_id",
+        "instance_total",
+        "waiting",
+        "dispatched_count",
+        "running_count",
+        "uploading_count",
+        "cancelling_count",
+        "succeeded",
+        "failed",
+        "cancelled",
+        "started",
+        "requeued_count",
+        "retries",
+        "retry_total",
+        "retry_per_instance",
+        "demand_cores",
+        "cancel_requested_at",
+        "delete_requested_at",
+        "results_count",
+        "execution_microseconds",
+        "state",
+        "previous_state",
+        "state_changed_at",
+        "previous_state_changed_at",
+        "first_started_at",
+        "ended_at",
+    ]
+)
+
+
+def standing_of(row: Sequence[Any]) -> Standing:
+    """Read a row of the columns in `_STANDING`."""
+    parse = RangeSet.parse
+    return Standing(
+        id=row[0],
+        account_id=row[1],
+        progress=Progress(
+            total=row[2],
+            waiting=parse(row[3]),
+            dispatched=row[4],
+            running=row[5],
+            uploading=row[6],
+            cancelling=row[7],
+            succeeded=parse(row[8]),
+            failed=parse(row[9]),
+            cancelled=parse(row[10]),
+            started=parse(row[11]),
+        ),
+        requeued=row[12],
+        retries=row[13],
+        rule=RetryRule(total=row[14], per_instance=row[15]),
+        demand_cores=row[16],
+        cancel_requested=row[17] is not None,
+        delete_requested=row[18] is not None,
+        results_count=row[19],
+        execution_microseconds=row[20],
+        state=TaskState(row[21]),
+        previous_state=row[22],
+        state_changed_at=row[23],
+        previous_state_changed_at=row[24],
+        first_started_at=row[25],
+        ended_at=row[26],
+    )
+
+
+_standings = select(*_STANDING).where(tasks.c.id.in_(bindparam("ids", expanding=True))).with_for_update()
+
+
+def lock_standings(connection: Connection, ids: Iterable[int]) -> dict[int, Standing]:
+    """Return the standings of these tasks, held until the transaction ends (in order of id: no deadlock)."""
+    wanted = sorted(set(ids))
+    if not wanted:
+        return {}
+    rows = connection.execute(_standings.order_by(tasks.c.id), {"ids": wanted})
+    return {row[0]: standing_of(row) for row in rows}
+
+
+@functools.cache
+def _save_standing() -> Any:
+    changed = [
+        "waiting",
+        "succeeded",
+        "failed",
+        "cancelled",
+        "started",
+        "waiting_count",
+        "dispatched_count",
+        "running_count",
+        "uploading_count",
+        "cancelling_count",
+        "requeued_count",
+        "succeeded_count",
+        "failed_count",
+        "cancelled_count",
+        "retries",
+        "results_count",
+        "execution_microseconds",
+        "state",
+        "previous_state",
+        "state_changed_at",
+        "previous_state_changed_at",
+        "first_started_at",
+        "ended_at",
+    ]
+    return update(tasks).where(tasks.c.id == bindparam("key")).values({n: bindparam("v_" + n) for n in changed})
+
+
+def save_standings(connection: Connection, standings: Iterable[Standing]) -> None:
+    """Write what changed of these tasks."""
+    rows = []
+    for task in standings:
+        progress = task.progress
+        rows.append(
+            {
+                "key": task.id,
+                "v_waiting": str(progress.waiting),
+                "v_succeeded": str(progress.succeeded),
+                "v_failed": str(progress.failed),
+                "v_cancelled": str(progress.cancelled),
+                "v_started": str(progress.started),
+                "v_waiting_count": len(progress.waiting),
+                "v_dispatched_count": progress.dispatched,
+                "v_running_count": progress.running,
+                "v_uploading_count": progress.uploading,
+                "v_cancelling_count": progress.cancelling,
+                "v_requeued_count": task.requeued,
+                "v_succeeded_count": len(progress.succeeded),
+                "v_failed_count": len(progress.failed),
+                "v_cancelled_count": len(progress.cancelled),
+                "v_retries": task.retries,
+                "v_results_count": task.results_count,
+                "v_execution_microseconds": task.execution_microseconds,
+                "v_state": task.state.value,
+                "v_previous_state": task.previous_state,
+                "v_state_changed_at": task.state_changed_at,
+                "v_previous_state_changed_at": task.previous_state_changed_at,
+                "v_first_started_at": task.first_started_at,
+                "v_ended_at": task.ended_at,
+            }
+        )
+    if rows:
+        connection.execute(_save_standing(), rows)
+
+
+def insert_many(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add tasks; each row gives the columns without a default."""
+    connection.execute(insert(tasks), rows)
+
+
+def ids_of(connection: Connection, uuids: Sequence[str]) -> dict[str, int]:
+    """Return the ids of tasks by uuid."""
+    found: dict[str, int] = {}
+    for begin in range(0, len(uuids), 500):
+        part = uuids[begin : begin + 500]
+        found.update(
+            (row[0], row[1])
+            for row in connection.execute(select(tasks.c.uuid, tasks.c.id).where(tasks.c.uuid.in_(part)))
+        )
+    return found
+
+
+def _visible(account_id: int, ident: str) -> Select[Any]:
+    return select(*COLUMNS).where(
+        tasks.c.account_id == account_id,
+        or_(tasks.c.uuid == ident.lower(), tasks.c.shortname == ident),
+        tasks.c.deleted_at.is_(None),
+    )
+
+
+def find(connection: Connection, account_id: int, ident: str) -> TaskRow | None:
+    """Return the account's task with this uuid or shortname, unless it was deleted."""
+    row = connection.execute(_visible(account_id, ident)).first()
+    return None if row is None else TaskRow(*row)
+
+
+def get(connection: Connection, task_id: int) -> TaskRow | None:
+    """Return a task by its number, deleted or not."""
+    row = connection.execute(select(*COLUMNS).where(tasks.c.id == task_id)).first()
+    return None if row is None else TaskRow(*row)
+
+
+def many(connection: Connection, ids: Sequence[int]) -> dict[int, TaskRow]:
+    """Return tasks by their numbers."""
+    rows = connection.execute(select(*COLUMNS).where(tasks.c.id.in_(ids)))
+    return {row[0]: TaskRow(*row) for row in rows}
+
+
+def queue(connection: Connection, limit: int) -> list[TaskRow]:
+    """Return the tasks that have waiting instances, in order of dispatch."""
+    rows = connection.execute(
+        select(*COLUMNS)
+        .where(tasks.c.waiting_count > 0)
+        .order_by(tasks.c.scheduling, tasks.c.priority.desc(), tasks.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return [TaskRow(*row) for row in rows]
+
+
+def shortnames_taken(connection: Connection, account_id: int, shortnames: Sequence[str]) -> set[str]:
+    """Return which of these shortnames the account's tasks use already."""
+    taken: set[str] = set()
+    for begin in range(0, len(shortnames), 500):
+        part = shortnames[begin : begin + 500]
+        taken.update(
+            connection.execute(
+                select(tasks.c.shortname).where(
+                    tasks.c.account_id == account_id, tasks.c.shortname.in_(part), tasks.c.deleted_at.is_(None)
+                )
+            ).scalars()
+        )
+    return taken
+
+
+def set_columns(connection: Connection, task_id: int, values: Mapping[str, Any]) -> None:
+    """Write some columns of one task."""
+    connection.execute(update(tasks).where(tasks.c.id == task_id).values(dict(values)))
+
+
+def add_tags(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Index tags: rows of account_id, tag, task_id."""
+    if rows:
+        connection.execute(insert(task_tags), rows)
+
+
+def replace_tags(connection: Connection, account_id: int, task_id: int, tags: Iterable[str]) -> None:
+    """Make these the task's tags."""
+    connection.execute(delete(task_tags).where(task_tags.c.task_id == task_id))
+    add_tags(connection, [{"account_id": account_id, "tag": tag, "task_id": task_id} for tag in dict.fromkeys(tags)])
+
+
+def count(connection: Connection, account_id: int) -> int:
+    """Count the account's tasks that are not deleted, by scanning: for checks, not for answers."""
+    return connection.execute(
+        select(func.count()).where(tasks.c.account_id == account_id, tasks.c.deleted_at.is_(None))
+    ).scalar_one()
