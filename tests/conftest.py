@@ -3,11 +3,20 @@
 import pytest
 
 from tests.services.docker import docker_engine
+from tests.services.official_client import official_client
 from tests.services.postgres import module_postgres_url, postgres_server, postgres_url
 from tests.services.registry import registry
 from tests.services.sandbox import bubblewrap
 
-__all__ = ["bubblewrap", "docker_engine", "module_postgres_url", "postgres_server", "postgres_url", "registry"]
+__all__ = [
+    "bubblewrap",
+    "docker_engine",
+    "module_postgres_url",
+    "official_client",
+    "postgres_server",
+    "postgres_url",
+    "registry",
+]
 
 _MARK_OF_FIXTURE = {"docker_engine": "docker", "postgres_server": "postgres", "bubblewrap": "sandbox"}
 

@@ -1,6 +1,8 @@
 """The services that other tests stand on are real and start from nothing."""
 
 import subprocess
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -75,3 +77,16 @@ def test_bubblewrap_hides_the_processes_of_the_machine(bubblewrap: str) -> None:
         text=True,
     ).stdout.split()
     assert len(shown) <= 3
+
+
+@pytest.mark.parametrize("version", ["2.4.1", "2.23.0"])
+def test_an_official_client_comes_with_its_own_environment(
+    official_client: Callable[[str], Path], version: str
+) -> None:
+    python = official_client(version)
+    said = (
+        'import importlib.util as u, qarnot as q; print(q.__version__.lstrip("v"), u.find_spec("hearth"), q.__file__)'
+    )
+    shown = subprocess.run([python, "-c", said], check=True, capture_output=True, text=True, cwd="/").stdout.split()
+    assert shown[:2] == [version, "None"]
+    assert Path(shown[2]).is_relative_to(python.parents[1])

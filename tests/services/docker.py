@@ -68,7 +68,7 @@ def running_docker(registry: Registry) -> Iterator[DockerEngine]:
         *("--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"),
         *("--data-root", str(folder / "data"), "--exec-root", str(folder / "exec")),
         *("--pidfile", str(folder / "docker.pid"), "--host", engine.url, "--group", "root"),
-        *("--registry-mirror", f"http://{registry.host}", "--log-level", "warn"),
+        *("--registry-mirror", f"http://{registry.host}", "--shutdown-timeout", "1", "--log-level", "warn"),
     ]
     try:
         with ServerProcess(command, folder) as server:
