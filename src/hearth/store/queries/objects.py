@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Row, and_, bindparam, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, insert, select, update
 from sqlalchemy import delete as delete_from
 
 from hearth.domain.errors import Missing
@@ -215,7 +215,7 @@ def _in_bucket(connection: Connection, bucket_id: int, keys: Iterable[str]) -> l
     return found
 
 
-def _object(row: Row[Any]) -> ObjectRow:
+def _object(row: Any) -> ObjectRow:
     return ObjectRow(
         row.key, row.blob_id, row.size_bytes, row.etag, json.loads(row.headers), row.checksum, row.modified_at
     )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, insert, or_, select, update
+from sqlalchemy import Connection, and_, insert, or_, select, update
 from sqlalchemy import delete as delete_from
 
 from hearth.store.queries import blobs, storage_quota
@@ -167,7 +167,7 @@ def delete(connection: Connection, upload: UploadRow, now: int, *, keep: frozens
     storage_quota.add(connection, upload.account_id, bucket_bytes=-sum(part.size_bytes for part in arrived))
 
 
-def _upload(row: Row[Any]) -> UploadRow:
+def _upload(row: Any) -> UploadRow:
     return UploadRow(
         row.id,
         row.account_id,
@@ -180,5 +180,5 @@ def _upload(row: Row[Any]) -> UploadRow:
     )
 
 
-def _part(row: Row[Any]) -> PartRow:
+def _part(row: Any) -> PartRow:
     return PartRow(row.part, row.blob_id, row.size_bytes, row.etag, json.loads(row.checksum or "{}"), row.modified_at)
