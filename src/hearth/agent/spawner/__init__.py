@@ -1,0 +1,1 @@
+"""The spawner: a small process of its own that starts runs, owns them, and outlives the agent."""
