@@ -5,7 +5,7 @@ A blob's row exists before its bytes, so what a crash leaves behind is a query (
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -115,14 +115,14 @@ class BlobStore:
             writer.abandon()
             raise
 
-    async def open(self, blob_id: int, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+    async def open(self, blob_id: int, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes]:
         """Yield a blob's bytes from `start` to before `end`; Missing when there is no such blob."""
         pieces = await self._store.read(blobs.pieces, blob_id)
         async with aclosing(self.stream(pieces, start, end)) as stream:
             async for block in stream:
                 yield block
 
-    async def stream(self, pieces: Sequence[Piece], start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+    async def stream(self, pieces: Sequence[Piece], start: int = 0, end: int | None = None) -> AsyncGenerator[bytes]:
         """Yield the bytes of pieces, laid one after another, from `start` to before `end`."""
         offset = 0
         for piece in pieces:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from hearth.domain.errors import Invalid, Missing
 from hearth.store.door import Store
-from hearth.store.queries import buckets, uploads
+from hearth.store.queries import buckets, storage_quota, uploads
 from hearth.store.queries.buckets import BucketRow
 
 # What clients use: upper case and underscores too, and names shorter or longer than Amazon's.
@@ -29,28 +29,30 @@ async def create_bucket(store: Store, account_id: int, name: str, now: int) -> B
     """Return the account's bucket of that name, made if there was none."""
     require_bucket_name(name)
     found = await store.read(buckets.find, account_id, name)
-    return found or await store.write(buckets.create, account_id, name, now)
+    if found is not None:
+        return found
+    return await store.write(buckets.create, account_id, name, now)
 
 
 async def delete_bucket(store: Store, account_id: int, name: str, now: int) -> None:
     """Delete an empty bucket, and the uploads under way into it."""
-    while await store.write(_end_uploads, account_id, name, now):
+    while not await store.write(_delete, account_id, name, now):
         pass
-    await store.write(_delete, account_id, name)
 
 
-def _end_uploads(connection: Connection, account_id: int, name: str, now: int) -> bool:
+def _delete(connection: Connection, account_id: int, name: str, now: int) -> bool:
+    """End some of the uploads; delete the bucket and return True when those were the last."""
+    storage_quota.lock(connection, account_id)
     bucket = require(connection, account_id, name)
     if bucket.objects:
         raise buckets.BucketNotEmpty(f"bucket {name} still has {bucket.objects} objects")
     found = uploads.page(connection, bucket.id, limit=_UPLOADS_AT_ONCE)
     for upload in found:
         uploads.delete(connection, upload, now)
-    return len(found) == _UPLOADS_AT_ONCE
-
-
-def _delete(connection: Connection, account_id: int, name: str) -> None:
-    buckets.delete(connection, account_id, require(connection, account_id, name).id)
+    if len(found) == _UPLOADS_AT_ONCE:
+        return False
+    buckets.delete(connection, account_id, bucket.id)
+    return True
 
 
 def require(connection: Connection, account_id: int, name: str) -> BucketRow:

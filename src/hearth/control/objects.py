@@ -10,7 +10,7 @@ from hearth.control.blobs import Draft, StoredBlob, settle
 from hearth.control.buckets import require
 from hearth.domain.errors import Missing
 from hearth.store.door import Store
-from hearth.store.queries import objects
+from hearth.store.queries import objects, storage_quota
 from hearth.store.queries.objects import ObjectRow
 
 # Enough that a transaction is worth its fsync, few enough that others do not wait for it.
@@ -47,6 +47,7 @@ def _put(
 ) -> StoredBlob:
     bucket = require(connection, draft.account_id, bucket_name)
     if guard is not None:
+        storage_quota.lock(connection, draft.account_id)
         guard(objects.find(connection, bucket.id, key))
     blob = settle(connection, draft, now)
     objects.put(connection, draft.account_id, bucket.id, key, blob, headers, now, checksum=checksum)

@@ -38,7 +38,7 @@ def sweep_blobs(connection: Connection, now: int, limit: int) -> list[int]:
 def sweep_uploads(connection: Connection, now: int, limit: int) -> int:
     """End up to `limit` uploads that began over 7 days ago; return how many."""
     stale = uploads.older_than(connection, now - UPLOAD_LIVES, limit)
-    for upload in stale:
+    for upload in sorted(stale, key=lambda upload: upload.account_id):  # accounts are locked in one order
         uploads.delete(connection, upload, now)
     return len(stale)
 

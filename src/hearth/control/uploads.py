@@ -15,7 +15,7 @@ from hearth.control.objects import Guard
 from hearth.domain.errors import HearthError, Invalid, Missing
 from hearth.objects.digest import etag_of_parts
 from hearth.store.door import Store
-from hearth.store.queries import blobs, objects, uploads
+from hearth.store.queries import blobs, objects, storage_quota, uploads
 from hearth.store.queries.uploads import PartRow, UploadRow
 
 MIN_PART_BYTES = 5 * 1024 * 1024
@@ -101,7 +101,8 @@ async def put_part(
 def _put_part(
     connection: Connection, upload: UploadOf, part: int, draft: Draft, checksums: Mapping[str, str], now: int
 ) -> StoredBlob:
-    row = require_upload(connection, upload, lock=True)
+    storage_quota.lock(connection, upload.account_id)
+    row = require_upload(connection, upload)
     blob = settle(connection, draft, now)
     all_checksums = {**checksums, "CRC32": draft.crc32_b64}
     uploads.put_part(connection, row, PartRow(part, blob.id, blob.size_bytes, blob.md5_hex, all_checksums, now))
@@ -129,9 +130,10 @@ def _complete(
     checksum: str | None,
     guard: Guard | None,
 ) -> Completed:
+    storage_quota.lock(connection, upload.account_id)
     bucket = require(connection, upload.account_id, upload.bucket)
     there = objects.find(connection, bucket.id, upload.key)
-    row = uploads.find(connection, bucket.id, upload.key, upload.upload_id, lock=True)
+    row = uploads.find(connection, bucket.id, upload.key, upload.upload_id)
     if row is None:
         # A client that lost our answer asks again; the ETag says whether that object is the one it means.
         if there is not None and there.etag == _etag(listed):
@@ -159,13 +161,14 @@ async def abort_upload(store: Store, upload: UploadOf, now: int) -> None:
 
 
 def _abort(connection: Connection, upload: UploadOf, now: int) -> None:
-    uploads.delete(connection, require_upload(connection, upload, lock=True), now)
+    storage_quota.lock(connection, upload.account_id)
+    uploads.delete(connection, require_upload(connection, upload), now)
 
 
-def require_upload(connection: Connection, upload: UploadOf, *, lock: bool = False) -> UploadRow:
+def require_upload(connection: Connection, upload: UploadOf) -> UploadRow:
     """Return the upload, or raise Missing."""
     bucket = require(connection, upload.account_id, upload.bucket)
-    row = uploads.find(connection, bucket.id, upload.key, upload.upload_id, lock=lock)
+    row = uploads.find(connection, bucket.id, upload.key, upload.upload_id)
     if row is None:
         raise Missing("upload", upload.upload_id)
     return row

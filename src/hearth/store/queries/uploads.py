@@ -87,12 +87,12 @@ def create(
     )
 
 
-def find(connection: Connection, bucket_id: int, key: str, upload_id: str, *, lock: bool = False) -> UploadRow | None:
+def find(connection: Connection, bucket_id: int, key: str, upload_id: str) -> UploadRow | None:
     """Return the upload of that id, if it is for that key of that bucket."""
     query = select(*_UPLOAD).where(
         uploads.c.upload_id == upload_id, uploads.c.bucket_id == bucket_id, uploads.c.key == key
     )
-    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    row = connection.execute(query).one_or_none()
     return None if row is None else _upload(row)
 
 
