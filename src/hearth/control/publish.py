@@ -59,12 +59,12 @@ def publish(changes: Changes, publications: Sequence[Publication]) -> None:
             if place not in bucket_ids:
                 # The user may have deleted it meanwhile; a result bucket is made when it is missing.
                 bucket_ids[place] = buckets.create(changes.connection, *place, changes.now).id
-            files = [
-                (spec.results_prefix + file.path, objects.Content(file.blob, file.size, file.etag))
+            new = [
+                objects.NewObject(spec.results_prefix + file.path, file.blob, file.size, file.etag)
                 for file in publication.files
             ]
-            objects.put_many(changes.connection, task.account_id, bucket_ids[place], files, changes.now)
-            keys = [f"{spec.result_bucket}/{key}" for key, _ in files]
+            objects.put_many(changes.connection, task.account_id, bucket_ids[place], new, changes.now)
+            keys = [f"{spec.result_bucket}/{each.key}" for each in new]
             standing = changes.tasks[publication.task_id]
             changes.tasks[publication.task_id] = replace(standing, results_count=standing.results_count + 1)
         results.append(
