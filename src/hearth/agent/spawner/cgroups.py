@@ -56,12 +56,15 @@ def measure(folders: Mapping[str, str], key: str) -> tuple[int, int, int]:
     """Return a run's microseconds of processor time, bytes of memory now, and their peak."""
     name = group_name(key)
     memory = f"{folders.get('memory', '')}/{name}"
+    # Page cache that the kernel would give back at once is not what people call memory in use.
     if "cpuacct" in folders:
         cpu = _number(read(f"{folders['cpuacct']}/{name}/cpuacct.usage")) // 1000
-        now = _number(read(f"{memory}/memory.usage_in_bytes"))
-        return cpu, now, _number(read(f"{memory}/memory.max_usage_in_bytes"))
-    cpu = _field(read(f"{folders.get('cpu', '')}/{name}/cpu.stat"), "usage_usec")
-    return cpu, _number(read(f"{memory}/memory.current")), _number(read(f"{memory}/memory.peak"))
+        now, peak, cache = "memory.usage_in_bytes", "memory.max_usage_in_bytes", "total_inactive_file"
+    else:
+        cpu = _field(read(f"{folders.get('cpu', '')}/{name}/cpu.stat"), "usage_usec")
+        now, peak, cache = "memory.current", "memory.peak", "inactive_file"
+    used = _number(read(f"{memory}/{now}")) - _field(read(f"{memory}/memory.stat"), cache)
+    return cpu, max(0, used), _number(read(f"{memory}/{peak}"))
 
 
 class Cgroups:

@@ -43,8 +43,8 @@ class Start(msgspec.Struct, array_like=True, tag=2, frozen=True, gc=False):
     stdout: str
     stderr: str
     limits: Limits | None = None
-    input: bytes | None = None  # the command reads it at descriptor 3
-    report: bool = False  # what the command writes to descriptor 4 comes back in `Ended.report`
+    inputs: tuple[bytes, ...] = ()  # the command reads them at descriptors 3, 4, ...
+    report: bool = False  # what the command writes to the descriptor after these comes back in `Ended.report`
 
 
 class Stop(msgspec.Struct, array_like=True, tag=3, frozen=True, gc=False):

@@ -11,15 +11,15 @@ import stat
 from hearth.agent.spawner import procfs
 from hearth.agent.spawner.messages import Start
 
-INPUT_DESCRIPTOR = 3
-REPORT_DESCRIPTOR = 4
+FIRST_INPUT_DESCRIPTOR = 3
 
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Joins every cgroup, then becomes the command: nothing of the run is ever outside of its limits.
 _JOIN = 'n=$1; shift; while [ "$n" -gt 0 ]; do echo 0 > "$1" || exit 125; shift; n=$((n-1)); done; exec "$@"'
 _NULL = (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-_DEFAULTED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
+# What Python or `nohup` ignores must not be ignored by runs.
+_DEFAULTED = tuple(number for number in range(1, 32) if number not in (signal.SIGKILL, signal.SIGSTOP))
 _FIRST_SPARE_DESCRIPTOR = 64
 
 
@@ -99,14 +99,16 @@ def start(command: Start, site: str, join: list[str]) -> tuple[int, int | None]:
     closing: list[int] = []
     report: int | None = None
     try:
-        if command.input is not None:
-            source = _memory_file(command.input)
+        number = FIRST_INPUT_DESCRIPTOR
+        for content in command.inputs:
+            source = _memory_file(content)
             closing.append(source)
-            actions.append((os.POSIX_SPAWN_DUP2, source, INPUT_DESCRIPTOR))
+            actions.append((os.POSIX_SPAWN_DUP2, source, number))
+            number += 1
         if command.report:
             report, sink = _pipe()
             closing.append(sink)
-            actions.append((os.POSIX_SPAWN_DUP2, sink, REPORT_DESCRIPTOR))
+            actions.append((os.POSIX_SPAWN_DUP2, sink, number))
         try:
             pid = os.posix_spawn(
                 path,
