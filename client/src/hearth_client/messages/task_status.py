@@ -32,6 +32,7 @@ class CompletedInstance(Answer):
     core_count: int
     clock_ratio: float
     execution_attempt_count: int
+    notes: list[str] = []  # what was done otherwise than asked
 
 
 class ActiveForward(Answer):

@@ -1,0 +1,41 @@
+"""The REST door as one ASGI application."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+from litestar.types import ASGIApp
+
+from hearth.api.about import About
+from hearth.api.openapi import CONFIG, openapi
+from hearth.api.outer import Outer
+from hearth.api.refusals import broken, not_understood, refused
+from hearth.api.task_lists import TaskLists
+from hearth.api.task_output import TaskOutput
+from hearth.api.tasks import Tasks
+from hearth.control.site import Site
+from hearth.domain.errors import HearthError
+
+
+def create_api(site: Site, doors: Mapping[str, ASGIApp] | None = None) -> ASGIApp:
+    """Return the REST door of a site.
+
+    `doors` are other applications by the first word of their paths (`agent`); they see requests as they come
+    and check by themselves who calls.
+    """
+    return Outer(create_routes(site), site.accounts, doors or {})
+
+
+def create_routes(site: Site) -> Litestar:
+    """Return the routes alone; who calls must be known already."""
+    return Litestar(
+        route_handlers=[About, TaskLists, Tasks, TaskOutput, openapi],
+        state=State({"site": site, "request_limit_mb": site.settings.request_limit_mb, "openapi": None}),
+        exception_handlers={HearthError: refused, HTTPException: not_understood, Exception: broken},
+        openapi_config=CONFIG,
+        request_max_body_size=site.settings.request_limit_mb << 20,
+        logging_config=None,
+    )

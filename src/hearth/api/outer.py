@@ -1,0 +1,77 @@
+"""The layer around the routes: the form of paths, and who is calling. Nothing behind it is open by mistake."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from hearth.api.paths import fold_path
+from hearth.control.accounts import Account, Accounts
+from hearth_client.messages.errors import Error, ErrorDetail
+
+# All that can be asked without a token.
+OPEN_PATHS: Final = frozenset({"/settings", "/versions", "/openapi.json"})
+
+_BAD_TOKEN: Final = "Bad authentication token"
+_OTHER_ACCOUNT: Final = b"qarnotreadonlyrequestforaccount"
+
+
+class Outer:
+    """The ASGI application that servers see. `doors` are others by the beginning of their paths, with own rights."""
+
+    def __init__(self, inner: ASGIApp, accounts: Accounts, doors: Mapping[str, ASGIApp]) -> None:
+        self._inner = inner
+        self._accounts = accounts
+        self._doors = tuple((f"/{prefix.strip('/')}/", door) for prefix, door in doors.items())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await self._inner(scope, receive, send)
+            return
+        for prefix, door in self._doors:
+            if scope["path"].startswith(prefix):
+                await door(scope, receive, send)
+                return
+        path = fold_path(scope["path"])
+        inside: dict[str, Any] = {**scope, "path": path, "raw_path": path.encode(), "user": None, "auth": None}
+        if path not in OPEN_PATHS:
+            token, other = _credentials(scope["headers"])
+            account = await self._accounts.by_token(token) if token else None
+            if account is None:
+                await _refuse(send, 401, _BAD_TOKEN)
+                return
+            if other and other.lower() not in (account.email, account.uuid):
+                await _refuse(send, 403, f"reading account '{other}' with a token of {account.email} is not allowed")
+                return
+            inside["user"] = account
+        await self._inner(inside, receive, send)  # type: ignore[arg-type]
+
+
+def caller_of(scope: Scope) -> Account:
+    """Return whose token came with a request that is behind this layer."""
+    account = scope["user"]
+    assert isinstance(account, Account), "this path is open: it has no caller"
+    return account
+
+
+def _credentials(headers: Any) -> tuple[str, str]:
+    token = other = ""
+    for name, value in headers:
+        if name == b"authorization":
+            token = value.decode("latin-1").strip()
+            if token[:7].lower() == "bearer ":  # ours are sent bare, but tools insist on a scheme
+                token = token[7:].strip()
+        elif name == _OTHER_ACCOUNT:
+            other = value.decode("latin-1").strip()
+    return token, other
+
+
+async def _refuse(send: Send, status: int, message: str) -> None:
+    body = msgspec.json.encode(Error(message=message, error=ErrorDetail(message=message, code=status), data={}))
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -1,0 +1,79 @@
+"""What instances wrote: the merged streams of a task, and those of one instance."""
+
+from __future__ import annotations
+
+import msgspec
+from litestar import Controller, Response, get, post
+
+from hearth.api.requests import ApiRequest, caller, site_of
+from hearth.control import read_output
+from hearth.domain.errors import Missing
+
+_STDOUT, _STDERR = 0, 1
+
+
+class TaskOutput(Controller):
+    """GET reads all that there is, POST what is new since the last POST."""
+
+    path = "/tasks/{ident:str}"
+    tags = ["output"]
+
+    @get("/stdout", media_type="text/plain")
+    async def stdout(self, request: ApiRequest, ident: str) -> Response[str]:
+        """All of the task's standard output; each line begins with its instance's number."""
+        return await _output(request, ident, _STDOUT, None, fresh=False)
+
+    @post("/stdout", media_type="text/plain", status_code=200)
+    async def fresh_stdout(self, request: ApiRequest, ident: str) -> Response[str]:
+        """What is new of it."""
+        return await _output(request, ident, _STDOUT, None, fresh=True)
+
+    @get("/stderr", media_type="text/plain")
+    async def stderr(self, request: ApiRequest, ident: str) -> Response[str]:
+        """All of the task's standard error."""
+        return await _output(request, ident, _STDERR, None, fresh=False)
+
+    @post("/stderr", media_type="text/plain", status_code=200)
+    async def fresh_stderr(self, request: ApiRequest, ident: str) -> Response[str]:
+        """What is new of it."""
+        return await _output(request, ident, _STDERR, None, fresh=True)
+
+    @get("/stdout/{number:str}", media_type="text/plain")
+    async def instance_stdout(self, request: ApiRequest, ident: str, number: str) -> Response[str]:
+        """All of one instance's standard output, as it wrote it."""
+        return await _output(request, ident, _STDOUT, number, fresh=False)
+
+    @post("/stdout/{number:str}", media_type="text/plain", status_code=200)
+    async def fresh_instance_stdout(self, request: ApiRequest, ident: str, number: str) -> Response[str]:
+        """What is new of it."""
+        return await _output(request, ident, _STDOUT, number, fresh=True)
+
+    @get("/stderr/{number:str}", media_type="text/plain")
+    async def instance_stderr(self, request: ApiRequest, ident: str, number: str) -> Response[str]:
+        """All of one instance's standard error."""
+        return await _output(request, ident, _STDERR, number, fresh=False)
+
+    @post("/stderr/{number:str}", media_type="text/plain", status_code=200)
+    async def fresh_instance_stderr(self, request: ApiRequest, ident: str, number: str) -> Response[str]:
+        """What is new of it."""
+        return await _output(request, ident, _STDERR, number, fresh=True)
+
+
+async def _output(request: ApiRequest, ident: str, stream: int, number: str | None, *, fresh: bool) -> Response[str]:
+    if number is not None and not (number.isascii() and number.isdigit() and len(number) < 19):
+        raise Missing("instance", number)
+    data = await read_output.read(
+        site_of(request), caller(request).id, ident, stream, None if number is None else int(number), fresh=fresh
+    )
+    text = data.decode("utf-8", "replace")
+    if wants_json(request.headers.get("accept")):
+        return Response(msgspec.json.encode(text), media_type="application/json")  # type: ignore[arg-type]
+    return Response(text, media_type="text/plain; charset=utf-8")
+
+
+def wants_json(accept: str | None) -> bool:
+    """Answer whether output goes as a JSON string (contract: only if JSON is named, or nothing at all)."""
+    if not accept:
+        return True
+    named = accept.lower()
+    return "application/json" in named and "text/plain" not in named
