@@ -27,6 +27,8 @@ class Settings:
     runtime: str = "auto"  # auto, docker, sandbox or process
     docker_host: str = ""  # empty: DOCKER_HOST, else the engine's usual socket
     default_image: str = "library/ubuntu:latest"  # for profiles of containers, where no DOCKER_REPO is given
+    server_url: str = ""  # of the server that this node works for; empty: the one of the data directory
+    node_name: str = ""  # empty: the host's name
     node_cores: float = 0.0  # what the local node offers; 0: what the machine has
     node_memory_mb: int = 0
     lease_seconds: float = 600.0

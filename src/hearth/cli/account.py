@@ -1,0 +1,19 @@
+"""`hearth account create`: one more account, while the server runs or not."""
+
+from __future__ import annotations
+
+from hearth import app
+from hearth.data_directory import open_directory
+from hearth.settings import Settings
+
+
+async def create(settings: Settings, email: str) -> int:
+    """Make the account and print its token: nothing else goes to stdout."""
+    directory = open_directory(settings.data)
+    store = app.open_store(settings)
+    try:
+        _, token = await app.open_accounts(store, directory).create_account(email)
+    finally:
+        store.close()
+    print(token)
+    return 0

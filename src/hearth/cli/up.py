@@ -1,0 +1,252 @@
+"""`hearth up`: a small parent that keeps server, agent and spawner running.
+
+Each is a process of its own in a session of its own, so that none dies with another, nor with the parent: a
+parent that was killed leaves a working site, and the next `hearth up` takes the running processes over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from hearth.cli.children import Child, adopt, start
+from hearth.data_directory import DataDirectory, open_directory
+from hearth.domain.errors import Conflict, Unavailable
+from hearth.settings import Settings
+
+ROLES = ("spawner", "server", "agent")
+READY_SECONDS = 30.0
+# A role that lives this long has recovered: its next end is restarted at once.
+HEALTHY_SECONDS = 30.0
+PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+# How long each role may take to end, in the order in which they are ended.
+GRACE = {"agent": 15.0, "server": 8.0, "spawner": 5.0}
+
+
+def run(settings: Settings, *, leave_running: bool) -> int:
+    """Run until SIGTERM or Ctrl-C; return the exit code."""
+    return asyncio.run(_Up(settings, leave_running).run())
+
+
+@dataclass(slots=True)
+class _Role:
+    name: str
+    child: Child | None = None
+    began: float = 0.0
+    failures: int = 0
+
+
+class _Up:
+    def __init__(self, settings: Settings, leave_running: bool) -> None:
+        self._settings = settings
+        self._leave_running = leave_running
+        self._directory = open_directory(settings.data)
+        self._roles = {name: _Role(name) for name in ROLES}
+        self._ports = (settings.api_port, settings.storage_port)
+
+    async def run(self) -> int:
+        lock = _lock(self._directory)
+        stop = asyncio.Event()
+        presses = [0]
+
+        def stopping() -> None:
+            presses[0] += 1
+            stop.set()
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping)
+        try:
+            self._adopt()
+            keepers = [asyncio.create_task(self._keep(role)) for role in self._roles.values()]
+            try:
+                doors = await self._ready(stop)
+                if doors is not None:
+                    self._announce(doors)
+                    await stop.wait()
+            finally:
+                for keeper in keepers:
+                    keeper.cancel()
+                await asyncio.gather(*keepers, return_exceptions=True)
+                await self._end_all(presses)
+        finally:
+            self._directory.pid_file("up").unlink(missing_ok=True)
+            os.close(lock)
+        return 0
+
+    # Starting ----------------------------------------------------------------------------------------
+
+    def _adopt(self) -> None:
+        """Take over what an earlier parent left running."""
+        for role in self._roles.values():
+            child = adopt(self._directory.pid_file(role.name), self._mark(role.name))
+            if child is None:
+                continue
+            role.child, role.began = child, time.monotonic()
+            print(f"  took over the running {role.name} (process {child.pid})", file=sys.stderr)
+        server = self._roles["server"].child
+        if server is None:
+            self._directory.doors.unlink(missing_ok=True)
+            return
+        doors = self._doors()
+        if doors is None:
+            return
+        running = tuple(int(doors[name].rsplit(":", 1)[1]) for name in ("api", "storage"))
+        if all(wanted in (0, port) for wanted, port in zip(self._ports, running, strict=True)):
+            self._ports = running
+        else:
+            server.signal(signal.SIGTERM)  # it is started again, on the ports that are asked for now
+
+    def _mark(self, role: str) -> tuple[str, ...]:
+        """Return words that the command line of a process of this role and directory has."""
+        if role == "spawner":
+            return ("hearth.agent.spawner", self._directory.site_id)
+        return ("hearth.cli.main", role, str(self._directory.root))
+
+    def _command(self, role: str) -> list[str]:
+        python = [sys.executable, "-m"]
+        directory = self._directory
+        if role == "spawner":
+            return [
+                *python,
+                "hearth.agent.spawner",
+                *("--socket", str(directory.spawner_socket)),
+                *("--site", directory.site_id),
+                *("--pid-file", str(directory.pid_file("spawner"))),
+            ]
+        common = [*python, "hearth.cli.main", role, "--data", str(directory.root)]
+        if role == "server":
+            api, storage = self._ports
+            return [
+                *common,
+                *("--host", self._settings.host),
+                *("--api-port", str(api)),
+                *("--storage-port", str(storage)),
+            ]
+        return [*common, "--runtime", self._settings.runtime, "--node-cores", str(self._settings.node_cores)]
+
+    async def _keep(self, role: _Role) -> None:
+        """Start the role, and again whenever it ends, with a growing pause."""
+        while True:
+            if role.child is None:
+                pause = PAUSES[min(role.failures, len(PAUSES) - 1)]
+                if pause:
+                    await asyncio.sleep(pause)
+                if role.name == "server":
+                    self._directory.doors.unlink(missing_ok=True)
+                role.child = start(
+                    self._command(role.name),
+                    pid_file=self._directory.pid_file(role.name),
+                    writes_pid_file=role.name == "spawner",
+                    log=self._directory.log / f"{role.name}.log",
+                )
+                role.began = time.monotonic()
+            status = await role.child.ended()
+            role.failures = 1 if time.monotonic() - role.began > HEALTHY_SECONDS else role.failures + 1
+            role.child = None
+            print(
+                f"hearth: the {role.name} ended ({status}) and is started again; "
+                f"see {self._directory.log / (role.name + '.log')}",
+                file=sys.stderr,
+            )
+
+    def _doors(self) -> dict[str, str] | None:
+        try:
+            doors: dict[str, object] = msgspec.json.decode(self._directory.doors.read_bytes())
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None
+        server = self._roles["server"].child
+        if server is None or doors.get("pid") != server.pid:
+            return None
+        return {name: str(value) for name, value in doors.items()}
+
+    async def _ready(self, stop: asyncio.Event) -> dict[str, str] | None:
+        """Return the doors once the server has opened them; None when it is time to stop before that."""
+        deadline = time.monotonic() + READY_SECONDS
+        while not stop.is_set():
+            doors = self._doors()
+            if doors is not None:
+                # From now on a server that is started again comes back where clients know it.
+                api, storage = (int(doors[name].rsplit(":", 1)[1]) for name in ("api", "storage"))
+                self._ports = (api, storage)
+                return doors
+            if self._roles["server"].failures >= 2 or time.monotonic() > deadline:
+                raise Unavailable(
+                    f"the server does not start; its last words in {self._directory.log / 'server.log'} are:\n"
+                    + _last_lines(self._directory.log / "server.log")
+                )
+            await asyncio.sleep(0.02)
+        return None
+
+    def _announce(self, doors: dict[str, str]) -> None:
+        configuration = _shown(self._directory.configuration)
+        print("Hearth is up.")
+        print(f"  API            {doors['api']}")
+        print(f"  storage        {doors['storage']}")
+        print(f"  configuration  {configuration}")
+        print(f"  logs           {_shown(self._directory.log)}")
+        print(f"Next: python -c \"import qarnot; print(qarnot.Connection('{configuration}').profiles_names())\"")
+        print("Ctrl-C ends it.", flush=True)
+
+    # Ending ------------------------------------------------------------------------------------------
+
+    async def _end_all(self, presses: Sequence[int]) -> None:
+        """End agent, server and spawner, in this order; a second Ctrl-C does not wait."""
+        names = ["agent", "server"] if self._leave_running else ["agent", "server", "spawner"]
+        print("Ending ...", file=sys.stderr)
+        for name in names:
+            child = self._roles[name].child
+            if child is None or not child.is_alive():
+                continue
+            leave = name == "agent" and self._leave_running
+            child.signal(signal.SIGHUP if leave else signal.SIGTERM)
+            deadline = time.monotonic() + GRACE[name]
+            while child.is_alive() and time.monotonic() < deadline and presses[0] < 2:
+                await asyncio.sleep(0.02)
+            if child.is_alive():
+                child.signal(signal.SIGKILL)
+                await child.ended()
+            self._directory.pid_file(name).unlink(missing_ok=True)
+        self._directory.doors.unlink(missing_ok=True)
+
+
+def _lock(directory: DataDirectory) -> int:
+    """Be the only parent of this directory."""
+    path = directory.pid_file("up")
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder = os.read(handle, 32).decode(errors="replace").strip()
+        os.close(handle)
+        raise Conflict(
+            f"data: {directory.root} is in use by another `hearth up` (process {holder}); end that one first, "
+            "or choose another directory with --data"
+        ) from None
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+    return handle
+
+
+def _last_lines(log: Path, count: int = 5) -> str:
+    try:
+        return "\n".join("  " + line for line in log.read_text("utf-8", errors="replace").splitlines()[-count:])
+    except FileNotFoundError:
+        return "  (nothing)"
+
+
+def _shown(path: Path) -> str:
+    """Return a path as short as it can be typed from here."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

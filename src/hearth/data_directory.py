@@ -1,0 +1,129 @@
+"""The data directory: what lies where, its format number, and who may use it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from hearth.domain.errors import Invalid
+
+FORMAT = "1"
+# A Unix socket's path may have 107 bytes.
+SOCKET_PATH_LIMIT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class DataDirectory:
+    """The paths below one data directory."""
+
+    root: Path
+
+    @property
+    def site_key(self) -> Path:
+        """The key that seals tokens."""
+        return self.root / "keys" / "site.key"
+
+    @property
+    def node_token(self) -> Path:
+        """What nodes of this site show to the server."""
+        return self.root / "keys" / "node.token"
+
+    @property
+    def configuration(self) -> Path:
+        """A ready qarnot.conf for the first account."""
+        return self.root / "qarnot.conf"
+
+    @property
+    def objects(self) -> Path:
+        """Where blobs are."""
+        return self.root / "objects"
+
+    @property
+    def profiles(self) -> Path:
+        """The site's own profiles."""
+        return self.root / "profiles"
+
+    @property
+    def node(self) -> Path:
+        """What the local node keeps."""
+        return self.root / "node"
+
+    @property
+    def run(self) -> Path:
+        """Process ids, locks and where the doors are."""
+        return self.root / "run"
+
+    @property
+    def log(self) -> Path:
+        """What the processes of this directory log."""
+        return self.root / "log"
+
+    @property
+    def doors(self) -> Path:
+        """The URLs of the running server, as JSON; it exists while they are open."""
+        return self.run / "server.json"
+
+    def pid_file(self, role: str) -> Path:
+        """Where the process id of up, server, agent or spawner is."""
+        return self.run / f"{role}.pid"
+
+    @property
+    def site_id(self) -> str:
+        """The name that containers and control groups of this directory carry."""
+        return (self.root / "site-id").read_text("ascii").strip()
+
+    @property
+    def spawner_socket(self) -> Path:
+        """Where the spawner listens."""
+        path = self.run / "spawner.sock"
+        if len(os.fsencode(path.absolute())) <= SOCKET_PATH_LIMIT:
+            return path.absolute()
+        folder = Path(tempfile.gettempdir()) / f"hearth-{os.getuid()}-{self.site_id[:13]}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder / "spawner.sock"
+
+
+def open_directory(root: Path) -> DataDirectory:
+    """Make the directory if need be; raise `Invalid` when it is not one of ours, or of another format."""
+    directory = DataDirectory(root.absolute())
+    marker = root / "FORMAT"
+    if not marker.exists():
+        if root.exists() and any(root.iterdir()):
+            foreign = sorted(path.name for path in root.iterdir() if path.name not in ("hearth.toml", "profiles"))
+            if foreign:
+                raise Invalid("data", f"{root} is not empty and no data directory of Hearth; choose another")
+        root.mkdir(parents=True, exist_ok=True)
+        root.chmod(0o711)  # runs of other users pass through to their own folder, and see nothing else
+        for folder in (directory.site_key.parent, directory.objects, directory.run, directory.log):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        directory.node.mkdir(mode=0o711, exist_ok=True)
+        _write_once(root / "site-id", str(uuid.uuid4()))
+        _write_once(directory.node_token, f"hearth_node_{secrets.token_urlsafe(32)}")
+        _write_once(marker, FORMAT)
+    found = marker.read_text("ascii").strip()
+    if found != FORMAT:
+        raise Invalid("data", f"{root} has format {found}, and this version of Hearth reads format {FORMAT}")
+    return directory
+
+
+def _write_once(path: Path, text: str) -> None:
+    """Write a small secret file, durably, unless it exists."""
+    if path.exists():
+        return
+    part = path.with_name(path.name + ".part")
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.write(handle, text.encode() + b"\n")
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    part.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
