@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -71,7 +72,7 @@ class HttpClient:
         self._client = httpx.Client(
             headers=headers,
             timeout=timeout_seconds,
-            verify=_certificates(verify) if self.base_url.lower().startswith("https") else True,
+            verify=_certificates(verify),
             follow_redirects=True,
             transport=transport,
         )
@@ -172,9 +173,15 @@ def _connection_failed(url: str, failure: httpx.TransportError) -> ConnectionFai
     return kind(url, str(failure) or type(failure).__name__)
 
 
+@functools.cache
+def _usual_certificates() -> ssl.SSLContext:
+    # Reading them takes tens of milliseconds, so all clients of a process share them.
+    return httpx.create_ssl_context()
+
+
 def _certificates(verify: bool | str | Path) -> ssl.SSLContext | bool:
     if isinstance(verify, bool):
-        return verify
+        return _usual_certificates() if verify else False
     path = Path(verify)
     if not path.exists():
         raise FileNotFoundError(f"the certificate file {str(path)!r} does not exist")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import copy
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from hearth_client.http import url_path
 from qarnot._refusals import Special
@@ -15,12 +15,35 @@ if TYPE_CHECKING:
 UNSUBMITTED = "UnSubmitted"
 DELETED = "Deleted"
 
+# What a summary says of its object; all else needs the whole object.
+_IN_SUMMARIES: Final = frozenset(
+    {
+        "_name",
+        "_shortname",
+        "_profile",
+        "_instancecount",
+        "_state",
+        "_previous_state",
+        "_state_transition_time",
+        "_previous_state_transition_time",
+        "_creation_date",
+        "_last_modified",
+        "_end_date",
+        "_execution_time",
+        "_wall_time",
+        "_progress",
+        "_running_core_count",
+        "_running_instance_count",
+        "_queued_or_running_task_instances_count",
+    }
+)
+
 
 def live(attribute: str, doc: str) -> Any:
     """Return a read-only property for what the platform changes: it is asked again when the copy is old."""
 
     def get(self: Live) -> Any:
-        self._freshen()
+        self._freshen(attribute)
         return getattr(self, attribute)
 
     return property(get, doc=doc)
@@ -30,7 +53,8 @@ def fixed(attribute: str, doc: str, *, check: Callable[[Any], Any] = lambda valu
     """Return a property that may be set until the object is submitted."""
 
     def get(self: Live) -> Any:
-        self._complete()
+        if attribute not in _IN_SUMMARIES:
+            self._complete()
         return getattr(self, attribute)
 
     def put(self: Live, value: Any) -> None:
@@ -139,8 +163,8 @@ class Live:
             setattr(self, attribute, fresh)
         self._agreed[attribute] = copy(fresh)
 
-    def _freshen(self) -> None:
-        if self._is_summary:
+    def _freshen(self, attribute: str | None = None) -> None:
+        if self._is_summary and attribute not in _IN_SUMMARIES:
             self._complete()
         elif self._auto_update:
             self.update()

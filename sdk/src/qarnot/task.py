@@ -115,7 +115,6 @@ class Task(Compute):
     @property
     def pool(self) -> Pool | None:
         """The pool it runs in, None when it has a profile instead. May be set until submission."""
-        self._complete()
         if self._pool is None and self._pool_uuid:
             self._pool = self._connection.retrieve_pool(self._pool_uuid)
         return self._pool
@@ -130,7 +129,6 @@ class Task(Compute):
     @property
     def profile(self) -> str | None:
         """The profile it runs, None when it has a pool instead. May be set until submission."""
-        self._complete()
         return self._profile
 
     @profile.setter
@@ -143,7 +141,6 @@ class Task(Compute):
     @property
     def instancecount(self) -> int:
         """How many instances, 0 when there is an `advanced_range`. May be set until submission."""
-        self._complete()
         return self._instancecount
 
     @instancecount.setter
@@ -156,7 +153,6 @@ class Task(Compute):
     @property
     def advanced_range(self) -> str | None:
         """Which instances, such as `1,3-8,9`, None when there is a count. May be set until submission."""
-        self._complete()
         return self._advanced_range
 
     @advanced_range.setter
