@@ -16,6 +16,7 @@ from sqlalchemy import delete as delete_from
 
 from hearth.domain.errors import Missing
 from hearth.store.queries import blobs, buckets, storage_quota
+from hearth.store.tables import buckets as buckets_table
 from hearth.store.tables import objects
 
 _BATCH = 500
@@ -219,3 +220,18 @@ def _object(row: Any) -> ObjectRow:
     return ObjectRow(
         row.key, row.blob_id, row.size_bytes, row.etag, json.loads(row.headers), row.checksum, row.modified_at
     )
+
+
+def size_if_shown(connection: Connection, account_id: int, bucket_names: Iterable[str], blob_id: int) -> int | None:
+    """Return the size of a blob when an object of these buckets of the account shows it."""
+    query = (
+        select(objects.c.size_bytes)
+        .join(buckets_table, buckets_table.c.id == objects.c.bucket_id)
+        .where(
+            objects.c.blob_id == blob_id,
+            buckets_table.c.account_id == account_id,
+            buckets_table.c.name.in_(sorted(bucket_names)),
+        )
+        .limit(1)
+    )
+    return connection.execute(query).scalar()
