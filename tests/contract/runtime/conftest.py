@@ -20,7 +20,7 @@ DOCKER = pytest.param("docker", marks=pytest.mark.docker)
 @contextmanager
 def _process(request: pytest.FixtureRequest, folder: Path) -> Iterator[Machine]:
     with _spawner(folder) as spawner:
-        yield Machine(lambda: ProcessRuntime(spawner.socket), folder, spawner=spawner)
+        yield Machine(lambda socket=spawner.socket: ProcessRuntime(socket), folder, spawner=spawner)
 
 
 @contextmanager
@@ -69,6 +69,13 @@ def isolating_machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterato
 @pytest.fixture(params=[PROCESS, SANDBOX])
 def spawning_machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]:
     """Every runtime whose processes belong to the spawner."""
+    with _MACHINES[request.param](request, tmp_path) as machine:
+        yield machine
+
+
+@pytest.fixture(params=[PROCESS])
+def process_machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]:
+    """The process runtime alone."""
     with _MACHINES[request.param](request, tmp_path) as machine:
         yield machine
 

@@ -69,10 +69,14 @@ class Spawner:
 class Machine:
     """One runtime, as agents of one site make it again and again."""
 
-    make: Callable[[], Runtime]
+    make: Callable[..., Runtime]
     folder: Path
     image: Image | None = None
     spawner: Spawner | None = None
+
+    def through(self, socket: Path) -> "Machine":
+        """Return the same machine, its spawner reached by another path."""
+        return replace(self, make=lambda: self.make(socket))
 
     @asynccontextmanager
     async def agent(self) -> AsyncIterator["Runs"]:
@@ -166,15 +170,20 @@ class Runs:
         """Wait until a run has shown `text` on stdout."""
         async with asyncio.timeout(DEADLINE_SECONDS):
             # A file gives no signal.
-            while not (self.folder / key / "stdout").exists() or text not in self.stdout(key):  # noqa: ASYNC110
+            while not (self.folder / key / "stdout").exists() or text not in self.stdout(key):
                 await asyncio.sleep(0.01)
+
+
+def unique_seconds(folder: Path, name: str) -> str:
+    """Return a long time for `sleep`, by which that process is recognised among all of the machine."""
+    return f"86401.{abs(hash((str(folder), name))) % 10**9:09d}"
 
 
 async def gone(mark: str) -> None:
     """Wait until no process of this machine has `mark` as its last word."""
     async with asyncio.timeout(DEADLINE_SECONDS):
         # The end of a process of others gives no signal.
-        while running(mark):  # noqa: ASYNC110
+        while running(mark):
             await asyncio.sleep(0.01)
 
 

@@ -3,18 +3,11 @@
 import pytest
 
 from hearth.agent.runtime.base import Exited, Started
-from tests.contract.runtime.machine import Machine, Runs, running
-
-# Words by which a process of a test is recognised among all of the machine.
-FOREVER = "86401"
-
-
-def _mark(runs: Runs, name: str) -> str:
-    return f"{FOREVER}.{abs(hash((str(runs.folder), name))) % 10**9:09d}"
+from tests.contract.runtime.machine import Machine, Runs, running, unique_seconds
 
 
 async def test_stop_ends_a_run_that_ignores_signals(runs: Runs) -> None:
-    mark = _mark(runs, "main")
+    mark = unique_seconds(runs.folder, "main")
     script = f"trap '' TERM INT HUP; echo ready; sleep {mark}; sleep {mark}"
     await runs.runtime.start([runs.spec("task.0.1", "sh", "-c", script)])
     await runs.shown("task.0.1", b"ready")
@@ -25,7 +18,7 @@ async def test_stop_ends_a_run_that_ignores_signals(runs: Runs) -> None:
 
 
 async def test_stop_ends_children_and_daemons(runs: Runs) -> None:
-    mark = _mark(runs, "child")
+    mark = unique_seconds(runs.folder, "child")
     script = f"sleep {mark} & setsid sh -c 'sleep {mark} & echo deep; sleep {mark}' & sleep {mark}"
     await runs.runtime.start([runs.spec("task.0.1", "sh", "-c", script)])
     await runs.shown("task.0.1", b"deep")
@@ -45,7 +38,7 @@ async def test_stop_ends_children_and_daemons(runs: Runs) -> None:
     ids=["child", "daemon", "daemons-of-daemons", "without-environment"],
 )
 async def test_nothing_that_a_command_left_outlives_its_end(runs: Runs, leave: str) -> None:
-    mark = _mark(runs, leave)
+    mark = unique_seconds(runs.folder, leave)
     spec = runs.spec("task.0.1", "sh", "-c", f"mkfifo gate; chmod 666 gate; {leave.format(mark=mark)}; exit 5")
     await runs.runtime.start([spec])
     await runs.shown("task.0.1", b"left")
@@ -57,7 +50,7 @@ async def test_nothing_that_a_command_left_outlives_its_end(runs: Runs, leave: s
 
 
 async def test_a_daemon_lives_as_long_as_its_run_though_others_end(runs: Runs) -> None:
-    mark = _mark(runs, "daemon")
+    mark = unique_seconds(runs.folder, "daemon")
     spec = runs.spec("task.0.1", "sh", "-c", f"mkfifo gate; chmod 666 gate; (setsid sleep {mark} &); echo up; cat gate")
     await runs.runtime.start([spec])
     await runs.shown("task.0.1", b"up")

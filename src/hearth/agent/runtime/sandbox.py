@@ -92,6 +92,7 @@ class SandboxRuntime(SpawnedRuntime):
         words.isolate(spec)
         words.show_machine(folders, links, self._hidden, network=spec.network)
         words.identity(spec.hostname, tools.uid, tools.gid, mount_point)
+        words.parents(mount_point)
         words.add("--bind", str(spec.directory), mount_point)
         _give(spec.directory, tools.uid, tools.gid)
         self._make_working_directory(words, spec, mount_point, working_directory)
@@ -134,11 +135,13 @@ class SandboxRuntime(SpawnedRuntime):
             if not inside:
                 raise _bad_working_directory(path, "it is no folder of the run")
         elif _is_below(path, "/tmp"):
+            words.parents(path)
             words.add("--perms", "0777", "--dir", path)
         elif any(path == root or _is_below(path, root) for root in _READ_ONLY_ROOTS):
             if not Path(path).is_dir():
                 raise _bad_working_directory(path, "no such folder, and it cannot be made there")
         else:
+            words.parents(path)
             words.add("--perms", "0777", "--tmpfs", path)
 
     def _exited(self, event: messages.Ended) -> Exited | Refused | Lost:
@@ -180,10 +183,18 @@ class _Words:
 
     def __init__(self) -> None:
         self._words: list[str] = []
+        self._made = {"/tmp", *_READ_ONLY_ROOTS} - {"/etc"}  # noqa: S108
         self.files: list[bytes] = []
 
     def add(self, *words: str) -> None:
         self._words += words
+
+    def parents(self, path: str) -> None:
+        """Make the folders above a path, for everybody to pass; bubblewrap would keep them to root."""
+        for parent in reversed(PurePosixPath(path).parents[:-1]):
+            if str(parent) not in self._made:
+                self._made.add(str(parent))
+                self.add("--perms", "0755", "--dir", str(parent))
 
     def file(self, path: str, content: str) -> None:
         """Make a small read-only file."""
@@ -214,8 +225,11 @@ class _Words:
             self.add("--symlink", target, inside)
         self.add("--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm")
         self.add("--perms", "1777", "--tmpfs", "/tmp")
-        for name in SHOWN_ETC:
-            self.add("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")
+        self.parents("/etc/passwd")
+        for path in (f"/etc/{name}" for name in SHOWN_ETC):
+            if Path(path).exists():
+                self.parents(path)
+                self.add("--ro-bind-try", path, path)
         if network:
             self.add("--ro-bind-try", "/etc/resolv.conf", "/etc/resolv.conf")
         for path in hidden:

@@ -55,7 +55,7 @@ class View:
 
     def outside(self, path: str) -> str | None:
         """Return where a path of the run lies on this machine, links followed; None when it shows nothing."""
-        parts = deque(os.path.join(self._working_directory, path).split("/"))  # noqa: PTH118 (never touches files)
+        parts = deque(os.path.join(self._working_directory, path).split("/"))
         inside = ""
         followed = 0
         while parts:
@@ -83,7 +83,7 @@ class View:
             return self._links[inside]
         place = self._place(inside)
         try:
-            return os.readlink(place) if place is not None and inside not in self._folders else None  # noqa: PTH115
+            return os.readlink(place) if place is not None and inside not in self._folders else None
         except OSError:
             return None
 
@@ -101,7 +101,7 @@ def check_command(argv: tuple[str, ...], environment: Mapping[str, str], view: V
     for path in _candidates(name, environment):
         place = view.outside(path)
         try:
-            status = os.stat(place) if place is not None else None  # noqa: PTH116
+            status = os.stat(place) if place is not None else None
         except OSError:
             status = None
         if status is None or place is None:

@@ -13,7 +13,7 @@ import time
 
 from hearth.agent.spawner import cgroups
 from hearth.agent.spawner.leftovers import kill_leftovers
-from hearth.agent.spawner.loop import Spawner
+from hearth.agent.spawner.loop import ENDING_SIGNALS, Spawner
 
 _USAGE = "usage: python -m hearth.agent.spawner --socket PATH --site SITE_ID --pid-file PATH"
 _PR_SET_CHILD_SUBREAPER = 36
@@ -26,6 +26,8 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 6 or set(options) != {"--socket", "--site", "--pid-file"}:
         sys.stderr.write(_USAGE + "\n")
         return 2
+    # An early SIGTERM waits until the loop can clean up.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
     os.umask(0o077)
     lock = os.open(options["--pid-file"], os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
@@ -36,9 +38,8 @@ def main(arguments: list[str]) -> int:
         return 3
     _become_reaper()
     site = options["--site"]
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     kill_leftovers(site)
-    path = os.path.abspath(options["--socket"])  # noqa: PTH100 (pathlib is slow to import)
+    path = os.path.abspath(options["--socket"])
     listener = _listen(path)
     os.chdir("/")
     os.umask(0o022)  # the runs inherit it
@@ -54,7 +55,7 @@ def main(arguments: list[str]) -> int:
     gc.collect()
     gc.freeze()
     spawner.serve()
-    os.unlink(path)  # noqa: PTH108
+    os.unlink(path)
     os.ftruncate(lock, 0)
     return 0
 
@@ -74,7 +75,7 @@ def _listen(path: str) -> socket.socket:
     try:
         address = f"/proc/self/fd/{descriptor}/{name}"
         try:
-            os.unlink(address)  # noqa: PTH108
+            os.unlink(address)
         except FileNotFoundError:
             pass
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

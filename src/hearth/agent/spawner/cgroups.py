@@ -25,7 +25,7 @@ def group_name(key: str) -> str:
 def read(path: str) -> str:
     """Return a file's text; nothing when it cannot be read."""
     try:
-        with open(path, encoding="ascii", errors="replace") as file:  # noqa: PTH123 (pathlib is slow to import)
+        with open(path, encoding="ascii", errors="replace") as file:
             return file.read()
     except OSError:
         return ""
@@ -88,7 +88,7 @@ class Cgroups:
         groups = list(dict.fromkeys(f"{folder}/{name}" for folder in self.folders.values()))
         for group in groups:
             try:
-                os.mkdir(group)  # noqa: PTH102
+                os.mkdir(group)
             except FileExistsError:
                 pass
         memory, pids, cpu = (f"{self.folders[controller]}/{name}" for controller in _V2)
@@ -98,13 +98,13 @@ class Cgroups:
             _write(f"{cpu}/cpu.cfs_quota_us", str(quota))
             if limits.memory_bytes:
                 _write(f"{memory}/memory.limit_in_bytes", str(limits.memory_bytes))
-                if os.path.exists(f"{memory}/memory.memsw.limit_in_bytes"):  # noqa: PTH110
+                if os.path.exists(f"{memory}/memory.memsw.limit_in_bytes"):
                     _write(f"{memory}/memory.memsw.limit_in_bytes", str(limits.memory_bytes))
         else:
             _write(f"{cpu}/cpu.max", f"{quota} {_PERIOD_MICROSECONDS}")
             if limits.memory_bytes:
                 _write(f"{memory}/memory.max", str(limits.memory_bytes))
-                if os.path.exists(f"{memory}/memory.swap.max"):  # noqa: PTH110
+                if os.path.exists(f"{memory}/memory.swap.max"):
                     _write(f"{memory}/memory.swap.max", "0")
         if limits.pids:
             _write(f"{pids}/pids.max", str(limits.pids))
@@ -140,7 +140,7 @@ class Cgroups:
 
 def _removed(folder: str) -> bool:
     try:
-        os.rmdir(folder)  # noqa: PTH106
+        os.rmdir(folder)
     except FileNotFoundError:
         return True
     except OSError:
@@ -206,7 +206,7 @@ def detect(site: str, *, mountinfo: str | None = None, own: str | None = None) -
     folders = {controller: f"{place}/{name}" for controller, place in mounts.v1.items()}
     try:
         for folder in folders.values():
-            os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+            os.makedirs(folder, exist_ok=True)
     except OSError as error:
         return Cgroups(site, {}, f"no limits: {error.filename} cannot be made: {error.strerror}")
     return Cgroups(site, folders, f"cgroups v1 below {folders['memory']}")
@@ -222,7 +222,7 @@ def _detect_v2(site: str, name: str, own: str, top: str) -> Cgroups:
             # A group with processes of its own cannot hand controllers down, so look further up.
             if not _has_all(read(f"{place}/cgroup.subtree_control")):
                 _write(f"{place}/cgroup.subtree_control", wanted)
-            os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+            os.makedirs(folder, exist_ok=True)
             _write(f"{folder}/cgroup.subtree_control", wanted)
         except OSError as error:
             why = f"{place}: {error.strerror}"

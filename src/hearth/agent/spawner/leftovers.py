@@ -32,7 +32,7 @@ def kill_leftovers(site: str) -> int:
         _kill(found, deadline)
     for group in groups:
         try:
-            os.rmdir(group)  # noqa: PTH106
+            os.rmdir(group)
         except OSError:
             pass  # a zombie that its parent has not reaped may hold it; the next spawner removes it
     return len(killed)

@@ -32,7 +32,9 @@ from hearth.agent.spawner.messages import (
 )
 from hearth.agent.spawner.table import Run, Table
 
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _READ_BYTES = 262_144
+_MOST_UNSENT_BYTES = 16 * 1024 * 1024
 _COMMANDS_PER_TURN = 16  # so that ends are told while many starts wait
 
 
@@ -80,8 +82,9 @@ class Spawner:
         reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, self._on_child)
-        signal.signal(signal.SIGTERM, self._on_term)
-        signal.signal(signal.SIGINT, self._on_term)
+        for number in ENDING_SIGNALS:
+            signal.signal(number, self._on_term)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
         self._listener.setblocking(False)
         self._selector.register(reader, selectors.EVENT_READ)
         self._selector.register(self._listener, selectors.EVENT_READ)
@@ -184,6 +187,9 @@ class Spawner:
                 self._drop(agent)
                 return
             agent.unsent = agent.unsent[sent:]
+            if len(agent.unsent) > _MOST_UNSENT_BYTES:  # an agent that hangs asks again when it is back
+                self._drop(agent)
+                return
         waits = bool(agent.unsent)
         if waits != waited:
             events = selectors.EVENT_READ | (selectors.EVENT_WRITE if waits else 0)
@@ -217,9 +223,6 @@ class Spawner:
 
     def _greet(self, agent: Agent, protocol: int, owner: str) -> None:
         if protocol == PROTOCOL:
-            for other in list(self._agents.values()):
-                if other is not agent and other.owner == owner:
-                    self._drop(other)
             agent.owner = owner
         agent.outgoing = [
             Welcome(

@@ -27,7 +27,7 @@ class Limits(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Hello(msgspec.Struct, array_like=True, tag=1, frozen=True, gc=False):
-    """First word of an agent: which runtime speaks. A newer connection of the same runtime replaces it."""
+    """First word of an agent: which runtime speaks; it hears of the runs of this name only."""
 
     protocol: int
     owner: str

@@ -44,7 +44,7 @@ def find_command(name: str, environment: dict[str, str]) -> str:
     for folder in path.split(":"):
         candidate = f"{folder or '.'}/{name}"
         try:
-            mode = os.stat(candidate).st_mode  # noqa: PTH116 (pathlib is slow to import)
+            mode = os.stat(candidate).st_mode
         except (OSError, ValueError):
             continue
         if stat.S_ISREG(mode):
@@ -146,11 +146,11 @@ def _refusal(error: OSError, path: str, command: Start) -> CannotStart | None:
             return bad_format(path)
         case errno.ENOENT | errno.ENOTDIR | errno.EACCES | errno.ELOOP | errno.ENAMETOOLONG:
             for spool in (command.stdout, command.stderr):
-                if not os.path.isdir(os.path.dirname(spool)) or not os.path.exists(spool):  # noqa: PTH110, PTH112, PTH120
+                if not os.path.isdir(os.path.dirname(spool)) or not os.path.exists(spool):
                     return None  # the files, not the command
             if error.errno == errno.EACCES:
                 return not_executable(path)
-            return not_found(path, exists=os.path.exists(path))  # noqa: PTH110
+            return not_found(path, exists=os.path.exists(path))
     return None
 
 

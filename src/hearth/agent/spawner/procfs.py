@@ -12,7 +12,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 def processes() -> list[int]:
     """Return the ids of all processes."""
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 (pathlib is slow to import)
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
 def _read(path: str) -> bytes:
@@ -63,7 +63,7 @@ def _stat(pid: int) -> list[bytes]:
 def children_of(pid: int) -> Iterator[int]:
     """Return the children of all threads of a process."""
     try:
-        threads = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208
+        threads = os.listdir(f"/proc/{pid}/task")
     except OSError:
         return
     for thread in threads:
