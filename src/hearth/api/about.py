@@ -6,7 +6,7 @@ from typing import Final
 
 from litestar import Controller, Response, get
 
-from hearth.api.requests import ApiRequest, answer, caller, done, site_of
+from hearth.api.requests import ApiRequest, PathText, answer, caller, done, site_of
 from hearth.control.accounts import Account
 from hearth.domain.errors import Missing
 from hearth.domain.spec import SchedulingClass
@@ -55,7 +55,7 @@ class About(Controller):
         return site_of(request).profiles.names()
 
     @get("/profiles/{name:str}")
-    async def profile(self, request: ApiRequest, name: str) -> Response[Profile]:
+    async def profile(self, request: ApiRequest, name: PathText) -> Response[Profile]:
         """A profile with its constants."""
         found = site_of(request).profiles.get(name)
         if found is None:

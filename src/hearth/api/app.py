@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
@@ -20,13 +18,9 @@ from hearth.control.site import Site
 from hearth.domain.errors import HearthError
 
 
-def create_api(site: Site, doors: Mapping[str, ASGIApp] | None = None) -> ASGIApp:
-    """Return the REST door of a site.
-
-    `doors` are other applications by the first word of their paths (`agent`); they see requests as they come
-    and check by themselves who calls.
-    """
-    return Outer(create_routes(site), site.accounts, doors or {})
+def create_api(site: Site) -> ASGIApp:
+    """Return the REST door of a site."""
+    return Outer(create_routes(site), site.accounts)
 
 
 def create_routes(site: Site) -> Litestar:

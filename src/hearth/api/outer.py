@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -21,21 +20,16 @@ _OTHER_ACCOUNT: Final = b"qarnotreadonlyrequestforaccount"
 
 
 class Outer:
-    """The ASGI application that servers see. `doors` are others by the beginning of their paths, with own rights."""
+    """The ASGI application that servers see."""
 
-    def __init__(self, inner: ASGIApp, accounts: Accounts, doors: Mapping[str, ASGIApp]) -> None:
+    def __init__(self, inner: ASGIApp, accounts: Accounts) -> None:
         self._inner = inner
         self._accounts = accounts
-        self._doors = tuple((f"/{prefix.strip('/')}/", door) for prefix, door in doors.items())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
             await self._inner(scope, receive, send)
             return
-        for prefix, door in self._doors:
-            if scope["path"].startswith(prefix):
-                await door(scope, receive, send)
-                return
         path = fold_path(scope["path"])
         inside: dict[str, Any] = {**scope, "path": path, "raw_path": path.encode(), "user": None, "auth": None}
         if path not in OPEN_PATHS:

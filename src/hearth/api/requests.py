@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from litestar import Request, Response
+from litestar.params import PathParameter
 
 from hearth.api.bodies import BodyReader, warning
 from hearth.api.outer import caller_of
@@ -19,6 +20,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 R = TypeVar("R")
 
 ApiRequest = Request[Any, Any, Any]
+PathText = Annotated[str, PathParameter()]
 
 
 def site_of(request: ApiRequest) -> Site:
@@ -61,5 +63,5 @@ def encoded(body: bytes, unknown: Iterable[Unknown] = (), status: int = 200, **h
 def done(unknown: Iterable[Unknown] = ()) -> Response[None]:
     """Answer that it is done, with no more words."""
     response = answer(None, unknown)
-    response.media_type = "text/plain; charset=utf-8"
+    response.media_type = "text/plain"
     return response

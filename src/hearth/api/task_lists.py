@@ -1,4 +1,4 @@
-"""Many tasks: lists, pages, searches."""
+"""All tasks: submit, list, search."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from hearth.api.bodies import BodyReader
 from hearth.api.listing import Ask, ask_for_page, ask_for_search, ask_for_tags, read_page, read_whole
 from hearth.api.requests import ApiRequest, caller, encoded, read, rendering, site_of
 from hearth.api.shapes import Unknown
+from hearth.api.submit import submit
 from hearth_client.messages.pages import Page, PageRequest, SearchRequest
+from hearth_client.messages.submissions import Created, TaskSubmit
 from hearth_client.messages.tasks import Task, TaskSummary
 
 _page: Final = BodyReader(PageRequest, may_be_empty=True)
@@ -19,10 +21,15 @@ _search: Final = BodyReader(SearchRequest, may_be_empty=True)
 
 
 class TaskLists(Controller):
-    """Lists of the caller's tasks, the newest first."""
+    """All tasks of the caller; lists begin with the newest."""
 
     path = "/tasks"
     tags = ["tasks"]
+
+    @post(status_code=200, opt={"body": TaskSubmit | list[TaskSubmit]})
+    async def submit(self, request: ApiRequest) -> Response[Created]:
+        """Submit a task, or a list of tasks (then the answer is 207, a list in the same order)."""
+        return await submit(request)
 
     @get()
     async def whole(self, request: ApiRequest) -> Response[list[Task]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from litestar import Controller, Response, get, post
 
-from hearth.api.requests import ApiRequest, caller, site_of
+from hearth.api.requests import ApiRequest, PathText, caller, site_of
 from hearth.control import read_output
 from hearth.domain.errors import Missing
 
@@ -19,42 +19,42 @@ class TaskOutput(Controller):
     tags = ["output"]
 
     @get("/stdout", media_type="text/plain")
-    async def stdout(self, request: ApiRequest, ident: str) -> Response[str]:
+    async def stdout(self, request: ApiRequest, ident: PathText) -> Response[str]:
         """All of the task's standard output; each line begins with its instance's number."""
         return await _output(request, ident, _STDOUT, None, fresh=False)
 
     @post("/stdout", media_type="text/plain", status_code=200)
-    async def fresh_stdout(self, request: ApiRequest, ident: str) -> Response[str]:
+    async def fresh_stdout(self, request: ApiRequest, ident: PathText) -> Response[str]:
         """What is new of it."""
         return await _output(request, ident, _STDOUT, None, fresh=True)
 
     @get("/stderr", media_type="text/plain")
-    async def stderr(self, request: ApiRequest, ident: str) -> Response[str]:
+    async def stderr(self, request: ApiRequest, ident: PathText) -> Response[str]:
         """All of the task's standard error."""
         return await _output(request, ident, _STDERR, None, fresh=False)
 
     @post("/stderr", media_type="text/plain", status_code=200)
-    async def fresh_stderr(self, request: ApiRequest, ident: str) -> Response[str]:
+    async def fresh_stderr(self, request: ApiRequest, ident: PathText) -> Response[str]:
         """What is new of it."""
         return await _output(request, ident, _STDERR, None, fresh=True)
 
     @get("/stdout/{number:str}", media_type="text/plain")
-    async def instance_stdout(self, request: ApiRequest, ident: str, number: str) -> Response[str]:
+    async def instance_stdout(self, request: ApiRequest, ident: PathText, number: PathText) -> Response[str]:
         """All of one instance's standard output, as it wrote it."""
         return await _output(request, ident, _STDOUT, number, fresh=False)
 
     @post("/stdout/{number:str}", media_type="text/plain", status_code=200)
-    async def fresh_instance_stdout(self, request: ApiRequest, ident: str, number: str) -> Response[str]:
+    async def fresh_instance_stdout(self, request: ApiRequest, ident: PathText, number: PathText) -> Response[str]:
         """What is new of it."""
         return await _output(request, ident, _STDOUT, number, fresh=True)
 
     @get("/stderr/{number:str}", media_type="text/plain")
-    async def instance_stderr(self, request: ApiRequest, ident: str, number: str) -> Response[str]:
+    async def instance_stderr(self, request: ApiRequest, ident: PathText, number: PathText) -> Response[str]:
         """All of one instance's standard error."""
         return await _output(request, ident, _STDERR, number, fresh=False)
 
     @post("/stderr/{number:str}", media_type="text/plain", status_code=200)
-    async def fresh_instance_stderr(self, request: ApiRequest, ident: str, number: str) -> Response[str]:
+    async def fresh_instance_stderr(self, request: ApiRequest, ident: PathText, number: PathText) -> Response[str]:
         """What is new of it."""
         return await _output(request, ident, _STDERR, number, fresh=True)
 
@@ -68,7 +68,7 @@ async def _output(request: ApiRequest, ident: str, stream: int, number: str | No
     text = data.decode("utf-8", "replace")
     if wants_json(request.headers.get("accept")):
         return Response(msgspec.json.encode(text), media_type="application/json")  # type: ignore[arg-type]
-    return Response(text, media_type="text/plain; charset=utf-8")
+    return Response(text, media_type="text/plain")
 
 
 def wants_json(accept: str | None) -> bool:

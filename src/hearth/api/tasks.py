@@ -1,44 +1,35 @@
-"""Tasks: submit, look, change, cancel, delete."""
+"""One task: look, change, cancel, delete."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, Final
 
-import msgspec
 from litestar import Controller, Response, delete, get, post, put
+from litestar.params import FromQuery
 
 from hearth.api import limits
-from hearth.api.bodies import BodyReader, not_json
-from hearth.api.read_task import SECRET_PREFIX, SECRET_SHOWN, TaskReader
+from hearth.api.read_task import SECRET_PREFIX, SECRET_SHOWN
 from hearth.api.render_status import completed
 from hearth.api.render_task import render_task
-from hearth.api.requests import ApiRequest, answer, caller, done, encoded, read, rendering, site_of
+from hearth.api.requests import ApiRequest, PathText, answer, caller, done, read, rendering, site_of
 from hearth.api.shapes import Unknown
+from hearth.api.submit import SUBMISSION
 from hearth.control import find
 from hearth.control.cancel import cancel_task
 from hearth.control.delete import delete_task
-from hearth.control.submit import NewTask, submit_task, submit_tasks
 from hearth.control.update import update_task
-from hearth.domain.errors import HearthError, Invalid
+from hearth.domain.errors import Invalid
 from hearth.domain.spec import TaskSpec
 from hearth.store.queries import task_view
 from hearth.store.queries.instances import InstanceRow
 from hearth.store.queries.task_view import TaskView
 from hearth.store.queries.tasks import TaskRow
 from hearth_client.messages.pages import Page
-from hearth_client.messages.submissions import Created, Submitted, TaskSubmit
+from hearth_client.messages.submissions import TaskSubmit
 from hearth_client.messages.task_status import CompletedInstance
 from hearth_client.messages.tasks import Task
 
-# Clients send back what they read: answers' fields are no mistakes in requests.
-ANSWERED: Final = frozenset(f.encode_name.lower() for f in msgspec.structs.fields(Task)) | {"isreadonly"}
-# After so many tasks of a list others get their turn.
-TURN: Final = 100
 INSTANCES_PAGE: Final = 1000
-
-_submit: Final = BodyReader(TaskSubmit, silent=ANSWERED)
-_items: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class Tasks(Controller):
@@ -47,20 +38,8 @@ class Tasks(Controller):
     path = "/tasks"
     tags = ["tasks"]
 
-    @post(status_code=200, opt={"body": TaskSubmit | list[TaskSubmit]})
-    async def submit(self, request: ApiRequest) -> Response[Created]:
-        """Submit a task, or a list of tasks (then the answer is 207, a list in the same order)."""
-        body = await request.body()
-        if body.lstrip()[:1] == b"[":
-            return await _submit_list(request, body)
-        unknown: dict[Unknown, None] = {}
-        site, account = site_of(request), caller(request)
-        new = TaskReader(account, site.profiles, site.new_uuid).read(_submit.read(body, unknown))
-        uuid = await submit_task(site, account, new)
-        return answer(Created(uuid=uuid), unknown, Location=f"{site.api_url.rstrip('/')}/tasks/{uuid}")
-
     @get("/{ident:str}")
-    async def get_task(self, request: ApiRequest, ident: str) -> Response[Task]:
+    async def get_task(self, request: ApiRequest, ident: PathText) -> Response[Task]:
         """A task with all that is known of it; of many ended instances it shows the newest."""
         site = site_of(request)
         shown = site.settings.completed_instances_shown
@@ -72,10 +51,10 @@ class Tasks(Controller):
         return response
 
     @put("/{ident:str}", opt={"body": TaskSubmit})
-    async def update(self, request: ApiRequest, ident: str) -> Response[None]:
+    async def update(self, request: ApiRequest, ident: PathText) -> Response[None]:
         """Change constants and tags; the other fields of a submission may be there and change nothing."""
         unknown: dict[Unknown, None] = {}
-        told = await read(request, _submit, unknown)
+        told = await read(request, SUBMISSION, unknown)
         constants = None if told.constants is None else limits.constants("constants", told.constants)
         tags = None if told.tags is None else limits.tags(told.tags)
         site, account = site_of(request), caller(request)
@@ -85,20 +64,24 @@ class Tasks(Controller):
         return done(unknown)
 
     @delete("/{ident:str}", status_code=200)
-    async def delete(self, request: ApiRequest, ident: str) -> Response[None]:
+    async def delete(self, request: ApiRequest, ident: PathText) -> Response[None]:
         """Delete a task; one that runs is cancelled first."""
         await delete_task(site_of(request), caller(request).id, ident)
         return done()
 
     @post("/{ident:str}/abort", status_code=200)
-    async def abort(self, request: ApiRequest, ident: str) -> Response[None]:
+    async def abort(self, request: ApiRequest, ident: PathText) -> Response[None]:
         """Cancel a task; one that has ended stays as it is."""
         await cancel_task(site_of(request), caller(request).id, ident)
         return done()
 
     @get("/{ident:str}/instances")
     async def instances(
-        self, request: ApiRequest, ident: str, after: int = -1, limit: int = INSTANCES_PAGE
+        self,
+        request: ApiRequest,
+        ident: PathText,
+        after: FromQuery[int] = -1,
+        limit: FromQuery[int] = INSTANCES_PAGE,
     ) -> Page[CompletedInstance]:
         """All ended instances, by number, a page at a time; `after` is the `nextToken` of the page before."""
         if limit < 1:
@@ -116,39 +99,6 @@ class Tasks(Controller):
             next_token=str(data[-1].instance_id) if more else None,
             token=None if after < 0 else str(after),
         )
-
-
-async def _submit_list(request: ApiRequest, body: bytes) -> Response[Any]:
-    try:
-        items = _items.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise not_json(error) from None
-    if len(items) > limits.TASKS_PER_REQUEST:
-        raise Invalid("", f"there are {len(items)} tasks, at most {limits.TASKS_PER_REQUEST} are possible in one call")
-    site, account = site_of(request), caller(request)
-    reader = TaskReader(account, site.profiles, site.new_uuid)
-    unknown: dict[Unknown, None] = {}
-    new: list[NewTask] = []
-    told: list[NewTask | HearthError] = []
-    for index, item in enumerate(items):
-        if index % TURN == TURN - 1:
-            await asyncio.sleep(0)
-        try:
-            task = reader.read(_submit.read(item, unknown))
-        except HearthError as refusal:
-            told.append(refusal)
-        else:
-            told.append(task)
-            new.append(task)
-    outcomes = iter(await submit_tasks(site, account, new))
-    answers = [_submitted(next(outcomes) if isinstance(one, NewTask) else one) for one in told]
-    return encoded(msgspec.json.encode(answers), unknown, status=207)
-
-
-def _submitted(outcome: str | HearthError) -> Submitted:
-    if isinstance(outcome, str):
-        return Submitted(status_code=200, uuid=outcome, message=None)
-    return Submitted(status_code=outcome.status, uuid=None, message=outcome.message)
 
 
 def _view(connection: Any, account_id: int, ident: str, shown: int) -> TaskView:
