@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from qarnot.dependency import AdvancedDependency, AdvancedDependencyOutput, TaskDependencies
-from qarnot.snapshot import PeriodicSnapshotConfiguration
 
 
 class CompletedInstance:
@@ -54,14 +52,6 @@ class BulkTaskResponse:
 
     def __repr__(self) -> str:
         return f"BulkTaskResponse({self.status_code}, {self.uuid}, {self.message!r})"
-
-
-@dataclass(frozen=True, slots=True)
-class PendingSnapshot:
-    """Periodic snapshots that are asked for after submission."""
-
-    interval: int
-    configuration: PeriodicSnapshotConfiguration
 
 
 class Dependencies:

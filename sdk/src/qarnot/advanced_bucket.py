@@ -11,7 +11,7 @@ from qarnot._keys import clean_key, stderr_logger
 class AbstractFiltering(ABC):
     """A rule that says which objects are taken."""
 
-    name: str
+    name: str = ""
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
@@ -88,7 +88,7 @@ class Filtering:
 class AbstractResourcesTransformation(ABC):
     """A rule that says how objects are named on the nodes."""
 
-    name: str
+    name: str = ""
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:

@@ -39,6 +39,12 @@ class SnapshotConfiguration:
             json.get("whitelist"), json.get("blacklist"), json.get("bucket"), json.get("bucketPrefix")
         )
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SnapshotConfiguration) and other.to_json() == self.to_json()
+
+    def __hash__(self) -> int:
+        return hash((self._whitelist, self._blacklist, self._bucket, self._bucket_prefix))
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.to_json()})"
 

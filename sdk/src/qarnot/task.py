@@ -9,11 +9,12 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from qarnot._compute import Compute, Json
+from qarnot._compute import Json
 from qarnot._follow import Follower, wait
 from qarnot._live import DELETED, UNSUBMITTED, changeable, fixed, live
 from qarnot._refusals import submission
-from qarnot._task_parts import BulkTaskResponse, CompletedInstance, Dependencies, PendingSnapshot
+from qarnot._snapshots import TakesSnapshots
+from qarnot._task_parts import BulkTaskResponse, CompletedInstance, Dependencies
 from qarnot.bucket import Bucket
 from qarnot.dependency import AdvancedDependency, TaskDependencies
 from qarnot.exceptions import (
@@ -27,7 +28,6 @@ from qarnot.pool import Pool
 from qarnot.project import Project
 from qarnot.retry_settings import RetrySettings
 from qarnot.scheduling_type import SchedulingType
-from qarnot.snapshot import PeriodicSnapshotConfiguration, Snapshot, SnapshotConfiguration
 from qarnot.storage import LocalPath, Progress
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ __all__ = ["BulkTaskResponse", "CompletedInstance", "Task"]
 SUBMISSION = submission("task", MaxTaskException, MissingBucketException)
 
 
-class Task(Compute):
+class Task(TakesSnapshots):
     """A command that is run some number of times, and what became of it.
 
     Made by `Connection.create_task`, found again by `Connection.retrieve_task`. In a `with` block
@@ -80,7 +80,6 @@ class Task(Compute):
         self._wait_for_pool_resources_synchronization: bool | None = None
         self._upload_results_on_cancellation: bool | None = None
         self._dependencies = Dependencies()
-        self._pending_snapshots: list[PendingSnapshot] = []
         self._downloaded: tuple[str, int] | None = None
         self._absorb_task_progress({})
 
@@ -314,62 +313,6 @@ class Task(Compute):
                 write("%s", text.removesuffix("\n"))
         return state
 
-    def snapshot(
-        self,
-        interval: int,
-        whitelist: str | None = None,
-        blacklist: str | None = None,
-        bucket: Bucket | str | None = None,
-        bucket_prefix: str | None = None,
-    ) -> None:
-        """Copy the results every `interval` seconds while the task runs; 0 stops that.
-
-        Before submission this is kept, and asked for right after it.
-        """
-        name = bucket.uuid if isinstance(bucket, Bucket) else bucket
-        configuration = PeriodicSnapshotConfiguration(interval, whitelist, blacklist, name, bucket_prefix)
-        pending = PendingSnapshot(interval, configuration)
-        if self._uuid is None:
-            self._pending_snapshots = [pending]
-        else:
-            self._ask_for(pending)
-
-    def instant(
-        self,
-        whitelist: str | None = None,
-        blacklist: str | None = None,
-        bucket: Bucket | str | None = None,
-        bucket_prefix: str | None = None,
-    ) -> str | None:
-        """Copy the results now, and return the id of that snapshot."""
-        self._require_submitted("instant")
-        name = bucket.uuid if isinstance(bucket, Bucket) else bucket
-        configuration = SnapshotConfiguration(whitelist, blacklist, name, bucket_prefix)
-        answer = self._ask("POST", "snapshot", json=configuration.to_json())
-        self._fetch(keep_changes=True)
-        return answer.get("id") if isinstance(answer, dict) else None
-
-    def snapshot_status(self, snapshot_id: str) -> Snapshot:
-        """Return where a snapshot stands."""
-        self._require_submitted("snapshot_status")
-        return Snapshot.from_json(self._ask("GET", "snapshot", snapshot_id))
-
-    def wait_snapshot(self, snapshot_id: str, timeout: float | None = None, follow_status: bool = False) -> bool:
-        """Wait until a snapshot is over, at most `timeout` seconds, and return whether it is."""
-        deadline = None if timeout is None else self._connection._now() + timeout
-        last = None
-        while True:
-            status = self.snapshot_status(snapshot_id).status
-            if follow_status and status != last:
-                self._connection.logger.info("%s", f"snapshot {snapshot_id} is {status and status.status}")
-            last = status
-            if status is not None and status.is_completed:
-                return True
-            left = None if deadline is None else deadline - self._connection._now()
-            if left is not None and left <= 0:
-                return False
-            self._connection._sleep(1.0 if left is None else min(1.0, left))
-
     def download_results(self, output_dir: LocalPath, progress: Progress = None) -> None:
         """Fetch the results into a directory; files of the same names there are replaced.
 
@@ -413,20 +356,8 @@ class Task(Compute):
     def _submitted_as(self, uuid: str) -> None:
         """Begin the task's life on the platform."""
         self._uuid = uuid
-        pending, self._pending_snapshots = self._pending_snapshots, []
-        for snapshot in pending:
-            self._ask_for(snapshot)
+        self._ask_for_pending_snapshot()
         self._fetch(keep_changes=False)
-
-    def _ask_for(self, snapshot: PendingSnapshot) -> None:
-        self._ask(
-            "POST",
-            "snapshot",
-            "periodic",
-            json=snapshot.configuration.to_json(),
-            special={400: lambda _: ValueError(snapshot.interval)},
-            repeatable=True,
-        )
 
     def _to_json(self) -> Json:
         json = self._common_json()
