@@ -24,6 +24,9 @@ DEFAULT_TIMEOUT_SECONDS: Final = 60.0
 
 # A second copy of these does no harm. Others are sent again only when the first surely was not received.
 _REPEATABLE_METHODS: Final = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
+# Servers close connections that were idle for some seconds; ours are given up before, so that no request
+# meets one that is just being closed.
+_LIMITS: Final = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=2.0)
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
@@ -75,6 +78,7 @@ class HttpClient:
             verify=_certificates(verify),
             follow_redirects=True,
             transport=transport,
+            limits=_LIMITS,
         )
 
     def url(self, path: str) -> str:

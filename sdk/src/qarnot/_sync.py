@@ -24,6 +24,22 @@ TRANSFER: Final = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunk
 Content = tuple[str, int]
 
 
+def send(client: Any, bucket: str, key: str, path: Path) -> None:
+    """Send one file: in one request if it is small, else in parts and several at a time."""
+    if path.stat().st_size >= PART_BYTES:
+        client.upload_file(str(path), bucket, key, Config=TRANSFER)
+        return
+    with path.open("rb") as file:
+        client.put_object(Bucket=bucket, Key=key, Body=file)
+
+
+def send_all(client: Any, bucket: str, files: Mapping[str, Path]) -> None:
+    """Send files, given by key."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for _ in pool.map(lambda item: send(client, bucket, *item), files.items()):
+            pass
+
+
 def synchronize(
     client: Any,
     bucket: str,
@@ -48,7 +64,7 @@ def synchronize(
             client.copy_object(Bucket=bucket, Key=key, CopySource={"Bucket": bucket, "Key": source})
         else:
             tell(f"send {path} as {key}")
-            client.upload_file(str(path), bucket, key, Config=TRANSFER)
+            send(client, bucket, key, path)
         contents[key] = content
     for key in sorted(contents.keys() - wanted.keys()):
         tell(f"delete {key}")

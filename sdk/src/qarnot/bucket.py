@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from qarnot._keys import clean_key
 from qarnot._progress import Transfer
-from qarnot._sync import TRANSFER, download_all, synchronize
+from qarnot._sync import TRANSFER, download_all, send, send_all, synchronize
 from qarnot.advanced_bucket import (
     AbstractFiltering,
     AbstractResourcesTransformation,
@@ -177,8 +177,7 @@ class Bucket(Storage):
         with self._missing_bucket_named():
             if isinstance(local_or_file, str | os.PathLike):
                 path = Path(local_or_file)
-                with path.open("rb") as file:
-                    client.upload_fileobj(file, self._uuid, self._key(remote or path.name), Config=TRANSFER)
+                send(client, self._uuid, self._key(remote or path.name), path)
                 return
             name = remote or Path(str(getattr(local_or_file, "name", ""))).name
             if not name:
@@ -187,9 +186,10 @@ class Bucket(Storage):
 
     def add_directory(self, local: LocalPath, remote: str = "") -> None:
         """Send a local directory with all below it; links to directories are not followed."""
-        for path in _files_below(local):
-            name = path.relative_to(local).as_posix()
-            self.add_file(path, f"{remote.rstrip('/')}/{name}" if remote else name)
+        prefix = f"{remote.rstrip('/')}/" if remote else ""
+        files = {self._key(prefix + path.relative_to(local).as_posix()): path for path in _files_below(local)}
+        with self._missing_bucket_named():
+            send_all(self._connection.s3client, self._uuid, files)
 
     def get_all_files(self, output_dir: LocalPath, progress: Progress = None) -> None:
         """Fetch all objects into a local directory; files of the same names there are replaced.
