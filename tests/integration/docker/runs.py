@@ -88,8 +88,9 @@ class Runs:
     async def shown(self, key: str, text: bytes) -> None:
         """Wait until a run has shown `text` on stdout."""
         async with asyncio.timeout(DEADLINE_SECONDS):
-            while text not in self.stdout(key):
-                await asyncio.sleep(0.01)  # the file gives no signal
+            path = self.folder / key / "stdout"
+            while not path.exists() or text not in path.read_bytes():
+                await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

@@ -190,8 +190,8 @@ async def test_more_cores_than_there_are_is_all_of_them(runs: Runs) -> None:
 
 
 async def test_usage_is_measured_while_a_run_works_and_kept_after_its_end(runs: Runs) -> None:
-    script = "dd if=/dev/zero bs=24M count=1 of=/dev/null 2>/dev/null; i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; echo worked; cat < /job/gate"
-    spec = runs.spec("task.0.1", "sh", "-c", "mkfifo /job/gate; " + script)
+    work = "dd if=/dev/zero bs=24M count=1 of=/dev/null 2>/dev/null; seq 500000 | md5sum"
+    spec = runs.spec("task.0.1", "sh", "-c", f"mkfifo /job/gate; {work}; echo worked; cat /job/gate")
     await runs.runtime.start([spec])
     await runs.started("task.0.1")
     await runs.shown("task.0.1", b"worked")

@@ -111,7 +111,7 @@ class DockerRuntime:
         return run.measure() if run is not None else Usage()
 
     async def forget(self, keys: Sequence[str]) -> None:
-        """Remove the containers of runs; what the engine does not do now is tried again later."""
+        """Remove the containers of ended runs; what the engine does not do now is tried again later."""
         await asyncio.gather(*(self._forget(key) for key in keys))
 
     async def close(self) -> None:
@@ -142,23 +142,23 @@ class DockerRuntime:
         run.ended.set()
         whole = Spool(*spool, anew=True)
         try:
-            async with aclosing(self._engine.logs(id, follow=False)) as frames:
+            async with aclosing(self._engine.logs(container, follow=False)) as frames:
                 await whole.fill(frames)
+            end = exited(key, container, Usage(), whole)
         finally:
             whole.close()
         if _ended_with_its_engine(container, facts):
             message = "The container engine stopped while the run was going on."
             self.events.put_nowait(Lost(key, self._now(), message))
             return Found(key, container.started_at, exited=None)
-        return Found(key, container.started_at, exited(key, container, Usage()))
+        return Found(key, container.started_at, end)
 
     async def _forget(self, key: str) -> None:
-        run, driver = self._runs.pop(key, None), self._drivers.pop(key, None)
-        if run is not None:
-            run.ended.set()
-        if driver is not None:
-            driver.cancel()
-            await asyncio.gather(driver, return_exceptions=True)
+        run = self._runs.get(key)
+        if run is not None and not run.ended.is_set():
+            return
+        self._runs.pop(key, None)
+        self._drivers.pop(key, None)
         name = container_name(self._site_name, key)
         try:
             await self._engine.remove(name)

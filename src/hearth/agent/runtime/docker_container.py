@@ -110,22 +110,39 @@ def refusal(spec: RunSpec, error: EngineRefused, at: int) -> Refused | None:
             f"'{spec.hostname}' cannot be the name of a host; use up to 63 letters, digits, '-' and '.'.",
         )
     if "no such file or directory" in text:
-        return refused(
-            127,
-            "COMMAND_NOT_FOUND",
-            f"The command {command}, or the interpreter that its first line names, does not exist in {image}.",
-        )
+        return refusal_of_exec(spec, b"exec it: no such file or directory", at)
     if "argument list too long" in text:
         return refused(126, "COMMAND_TOO_LONG", f"The arguments or the environment of {command} are too long.")
     if "exec format error" in text:
+        return refusal_of_exec(spec, b"exec it: exec format error", at)
+    if "found relative to current directory" in text:
         return refused(
-            126, "COMMAND_NOT_EXECUTABLE", f"The command {command} in {image} is not a program for this machine."
+            127,
+            "COMMAND_NOT_FOUND",
+            f"The command {command} was found only through a relative entry of PATH, which container engines "
+            "do not follow; use absolute entries.",
         )
+    if "environment variable" in text and "null" in text:
+        return refused(125, "ENVIRONMENT_INVALID", "The value of an environment variable holds a NUL character.")
     if "permission denied" in text or "is a directory" in text:
         return refused(126, "COMMAND_NOT_EXECUTABLE", f"The command {command} in {image} is not an executable file.")
     if 400 <= error.status < 500 and error.status not in (404, 408, 409, 429):
         return refused(125, "CONTAINER_REFUSED", f"The container engine refused the run: {error.message}")
     return None
+
+
+def refusal_of_exec(spec: RunSpec, stderr: bytes, at: int) -> Refused | None:
+    """Say what the user must mend if `stderr` is only what is written when no command could be executed."""
+    exit_code = exec_failure(stderr)
+    if exit_code is None:
+        return None
+    command = f"The command '{spec.argv[0]}'" if spec.argv else "The image's own command"
+    where = f"image '{spec.image.reference}'" if spec.image else "the image"
+    if exit_code == 127:
+        message = f"{command}, or the interpreter that its first line names, does not exist in {where}."
+        return Refused(spec.key, at, exit_code, "COMMAND_NOT_FOUND", message)
+    message = f"{command} in {where} is not a program for this machine, nor a script with '#!' in its first line."
+    return Refused(spec.key, at, exit_code, "COMMAND_NOT_EXECUTABLE", message)
 
 
 def exec_failure(stderr: bytes) -> int | None:

@@ -23,7 +23,7 @@ import aiohttp
 from aiodocker import Docker, DockerError
 from aiodocker.stream import Stream
 
-from hearth.agent.runtime.docker_output import Frame, frames
+from hearth.agent.runtime.docker_output import Frame, frames, with_all_newlines
 
 PATIENCE_SECONDS = 120  # for an answer to a short request; a loaded engine may take its time
 _UNIX = "unix://"
@@ -65,6 +65,7 @@ class Container:
     out_of_memory: bool
     started_at: int  # microseconds UTC, 0: never
     finished_at: int
+    log_driver: str
 
     @property
     def never_started(self) -> bool:
@@ -148,6 +149,17 @@ class Engine:
             if not isinstance(answer, dict) or "StatusCode" not in answer:
                 raise EngineGone("The engine's answer to 'wait' broke off.")
 
+    async def has_signalled(self, container: Container, until: int) -> bool:
+        """Tell whether the engine sent the container a signal, for whomever, up to the time `until`."""
+        query = {
+            "since": _seconds(container.started_at),
+            "until": _seconds(until),
+            "filters": json.dumps({"container": [container.id], "event": ["kill"]}),
+        }
+        async with _translated(), asyncio.timeout(PATIENCE_SECONDS):
+            async with self._docker._query("events", params=query) as response:
+                return bool((await response.read()).strip())
+
     async def kill(self, container: str) -> None:
         """Send SIGKILL to a container; nothing happens when it does not run or is not there."""
         try:
@@ -166,14 +178,15 @@ class Engine:
             if refused.status not in (404, 409):  # 409: it is being removed already
                 raise
 
-    async def logs(self, container: str, *, follow: bool) -> AsyncGenerator[Frame, None]:
+    async def logs(self, container: Container, *, follow: bool) -> AsyncGenerator[Frame, None]:
         """Yield all that the container wrote, from its first byte on; with `follow`, until it ends."""
         async with _translated():
             query = {"stdout": 1, "stderr": 1, "follow": int(follow)}
-            path = f"containers/{container}/logs"
+            path = f"containers/{container.id}/logs"
             response = await self._docker._do_query(path, "GET", params=query, timeout=None)
             try:
-                async for frame in frames(response.content):
+                pieces = frames(response.content)
+                async for frame in with_all_newlines(pieces) if container.log_driver == "local" else pieces:
                     yield frame
             finally:
                 response.close()
@@ -263,6 +276,10 @@ def microseconds(text: str) -> int:
     return max(0, at)
 
 
+def _seconds(at: int) -> str:
+    return f"{at // 1_000_000}.{at % 1_000_000:06}000"
+
+
 def _container(shown: Mapping[str, Any]) -> Container:
     state = shown["State"]
     return Container(
@@ -274,6 +291,7 @@ def _container(shown: Mapping[str, Any]) -> Container:
         out_of_memory=bool(state.get("OOMKilled")),
         started_at=microseconds(state.get("StartedAt") or ""),
         finished_at=microseconds(state.get("FinishedAt") or ""),
+        log_driver=((shown.get("HostConfig") or {}).get("LogConfig") or {}).get("Type") or "",
     )
 
 

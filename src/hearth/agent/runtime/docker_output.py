@@ -12,6 +12,7 @@ from aiohttp import StreamReader
 
 STDOUT, STDERR = 1, 2
 _HEADER_BYTES = 8
+_LOG_PIECE_BYTES = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,22 @@ async def frames(source: StreamReader) -> AsyncGenerator[Frame, None]:
             return
         data = await source.readexactly(int.from_bytes(header[4:], "big"))
         yield Frame(header[0], data)
+
+
+async def with_all_newlines(source: AsyncIterator[Frame]) -> AsyncGenerator[Frame, None]:
+    """Put back the newlines that docker's "local" log lost (seen in 20.10).
+
+    It cuts lines longer than 16 KiB into pieces and gives them out without the newline behind the last one.
+    A piece that is neither full nor ends a line can only be the last of its line, or of the whole stream.
+    """
+    lacking: set[int] = set()
+    async for frame in source:
+        if frame.stream in lacking:
+            lacking.discard(frame.stream)
+            yield Frame(frame.stream, b"\n")
+        yield frame
+        if not frame.data.endswith(b"\n") and len(frame.data) != _LOG_PIECE_BYTES:
+            lacking.add(frame.stream)
 
 
 class Spool:

@@ -21,7 +21,13 @@ import structlog
 
 from hearth.agent import cgroup_files
 from hearth.agent.runtime.base import Exited, Image, Lost, Refused, RunEvent, RunSpec, Started, Usage
-from hearth.agent.runtime.docker_container import container_config, container_name, exec_failure, refusal
+from hearth.agent.runtime.docker_container import (
+    container_config,
+    container_name,
+    exec_failure,
+    refusal,
+    refusal_of_exec,
+)
 from hearth.agent.runtime.docker_engine import (
     Attached,
     Container,
@@ -29,6 +35,7 @@ from hearth.agent.runtime.docker_engine import (
     EngineFacts,
     EngineGone,
     EngineRefused,
+    listener_started_at,
 )
 from hearth.agent.runtime.docker_output import Spool
 from hearth.agent.runtime.docker_recovery import Recovery, pause_seconds
@@ -37,6 +44,7 @@ KILLED = 137
 # After a container's end its output connection ends by itself; an engine that forgets to close it is not
 # waited for longer than this, and the log is read instead.
 OUTPUT_GRACE_SECONDS = 10.0
+SETTLING_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -143,14 +151,18 @@ class Run:
             return await self._begin(container)
         if container.is_running:
             self._interrupted = False  # whatever happened to the engine, the command outlived it
-            self._started(container)
+            self._was_running = True
+            self._take_pid(container)
+            self._announce(container)
             await self._follow(container)
             container = await self._site.engine.inspect(container.id)
             if container is None:
                 return self._lost("The run's container was removed by somebody else.")
+        else:
+            await self._read_log(container)
         return await self._end(container)
 
-    async def _begin(self, container: Container | None) -> RunEvent:
+    async def _begin(self, container: Container | None, *, fetched: bool = False) -> RunEvent:
         assert self._spec is not None
         self._interrupted = False
         async with self._site.starting:
@@ -158,9 +170,12 @@ class Run:
                 if container is not None:
                     await self._site.engine.remove(container.id)
                 return self._stopped_before_start()
+            self._open_spool(anew=False)
             launched = await self._launch(self._spec, container)
         if launched is None:
-            return await self._fetch_image(self._spec) or await self._begin(None)
+            if fetched:
+                return self._lost("The container engine drops the run's image as soon as it has it.")
+            return await self._fetch_image(self._spec) or await self._begin(None, fetched=True)
         if not isinstance(launched, _Launched):
             return launched
         try:
@@ -231,69 +246,84 @@ class Run:
         engine, spool = self._site.engine, self._open_spool(anew=False)
         async with aclosing(launched.output.frames()) as frames:
             copying = asyncio.create_task(spool.take(frames))
+            waiting = asyncio.create_task(engine.wait(launched.container))
             try:
                 shown = await engine.inspect(launched.container)
                 if shown is not None:
-                    self._started(shown)
-                await self._wait_for_end(launched.container, copying)
+                    self._take_pid(shown)
+                    if not self._executes(shown):
+                        # Its first process may still fail to become the command, which ends it at once.
+                        await asyncio.wait([waiting], timeout=SETTLING_SECONDS)
+                    if not waiting.done():
+                        self._announce(shown)
+                await _ended(waiting, copying)
                 await asyncio.wait([copying], timeout=OUTPUT_GRACE_SECONDS)
                 whole = copying.done() and copying.exception() is None
             finally:
+                await _cancelled(waiting)
                 await _cancelled(copying)
-        if not whole:
-            await self._read_log(launched.container)
-        return await engine.inspect(launched.container)
+        shown = await engine.inspect(launched.container)
+        if shown is not None and not whole:
+            await self._read_log(shown)
+        return shown
 
     async def _follow(self, container: Container) -> None:
         """Copy the log of a running container until it ends."""
         engine, spool = self._site.engine, self._open_spool(anew=True)
-        async with aclosing(engine.logs(container.id, follow=True)) as frames:
+        async with aclosing(engine.logs(container, follow=True)) as frames:
             copying = asyncio.create_task(spool.fill(frames))
+            waiting = asyncio.create_task(engine.wait(container.id))
             try:
-                await self._wait_for_end(container.id, copying)
+                await _ended(waiting, copying)
             finally:
+                await _cancelled(waiting)
                 await _cancelled(copying)
         # Engines end a followed log before its last lines, so it is read once more when it is whole.
-        await self._read_log(container.id)
+        await self._read_log(container)
 
-    async def _wait_for_end(self, container: str, copying: asyncio.Task[None]) -> None:
-        """Return when the container has ended; raise when its output cannot be copied any more."""
-        waiting = asyncio.create_task(self._site.engine.wait(container))
-        try:
-            await asyncio.wait([waiting, copying], return_when=asyncio.FIRST_COMPLETED)
-            if not waiting.done():
-                copying.result()  # a container may close its output and run on
-            await waiting
-        finally:
-            await _cancelled(waiting)
-
-    async def _read_log(self, container: str) -> None:
+    async def _read_log(self, container: Container) -> None:
         async with aclosing(self._site.engine.logs(container, follow=False)) as frames:
             await self._open_spool(anew=True).fill(frames)
 
     async def _end(self, container: Container) -> RunEvent:
-        if self._announced_at == 0:
-            self._started(container)
-            await self._read_log(container.id)
-        if self._interrupted and not self._site.facts.runs_survive_restart and not self._stop_asked.is_set():
-            await self._read_log(container.id)
-            return self._lost("The container engine stopped while the run was going on.")
-        return self._exited(container)
+        spool = self._open_spool(anew=True)
+        if await self._ended_from_outside(container):
+            return self._lost("The run was ended from outside, by the container engine or whoever commands it.")
+        if self._announced_at == 0 and self._spec is not None and container.exit_code == 1:
+            refused = refusal_of_exec(self._spec, spool.tail_of_stderr(), self._site.now())
+            if refused is not None:
+                return refused
+        self._announce(container)
+        return exited(self.key, container, self.usage, spool)
 
-    def _exited(self, container: Container) -> Exited:
-        event = exited(self.key, container, self.usage)
-        if event.exit_code == 1 and self._spool is not None:
-            # Some errors of exec come when the engine believes that the command has started.
-            event = replace(event, exit_code=exec_failure(self._spool.tail_of_stderr()) or event.exit_code)
-        return event
+    async def _ended_from_outside(self, container: Container) -> bool:
+        site = self._site
+        if site.facts.runs_survive_restart or self._stop_asked.is_set():
+            return False
+        # An engine that went away took the run with it, and one that shuts down ends its runs while it
+        # still answers those who are connected.
+        if self._interrupted or listener_started_at(site.engine.docker_host) > container.started_at:
+            return True
+        return await site.engine.has_signalled(container, until=site.now())
 
-    def _started(self, container: Container) -> None:
-        self._was_running = True
+    def _take_pid(self, container: Container) -> None:
         if container.is_running and container.pid:
             found = cgroup_files.of_process(container.pid)
             # The pid is the engine's; if that is on another machine, it means somebody else here.
             self._cgroup = found if found is not None and container.id in found.path else None
             self.measure()
+
+    def _executes(self, container: Container) -> bool:
+        """Tell whether it can be seen that the container's first process has become the command."""
+        if self._cgroup is None:
+            return False
+        try:
+            words = Path(f"/proc/{container.pid}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            return False
+        return words != [b""] and words[1:2] != [b"init"]
+
+    def _announce(self, container: Container) -> None:
         if self._announced_at == 0:
             self._announced_at = container.started_at or self._site.now()
             if self._spec is not None:
@@ -330,16 +360,28 @@ class _Launched:
     output: Attached
 
 
-def exited(key: str, container: Container, usage: Usage) -> Exited:
+def exited(key: str, container: Container, usage: Usage, spool: Spool) -> Exited:
     """Tell how a container ended."""
+    exit_code = container.exit_code
+    if exit_code == 1:
+        # Some errors of exec come when the engine believes that the command has started.
+        exit_code = exec_failure(spool.tail_of_stderr()) or exit_code
     return Exited(
         key=key,
         at=max(container.finished_at, container.started_at),  # engines note a quick end before the start
-        exit_code=container.exit_code,
+        exit_code=exit_code,
         usage=usage,
         started_at=container.started_at,
-        out_of_memory=container.out_of_memory and container.exit_code != 0,
+        out_of_memory=container.out_of_memory and exit_code != 0,
     )
+
+
+async def _ended(waiting: asyncio.Task[None], copying: asyncio.Task[None]) -> None:
+    """Return when the container has ended; raise when its output cannot be copied any more."""
+    await asyncio.wait([waiting, copying], return_when=asyncio.FIRST_COMPLETED)
+    if not waiting.done():
+        copying.result()  # a container may close its output and run on
+    await waiting
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
