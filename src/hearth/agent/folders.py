@@ -1,16 +1,28 @@
-"""The folders of runs on this node: `runs/<task>.<number>.<attempt>/{job,stdout,stderr,resources}`."""
+"""The folders of runs on this node: `runs/<slot>/{job,stdout,stderr,resources}`.
+
+Making and removing folders waits for the file system's journal whenever somebody syncs, so a run that left
+nothing behind gives its folder, still empty, to the next one. Which attempt has which slot stands in a mapped
+file of fixed records: an agent that was killed finds its runs' folders again.
+"""
 
 from __future__ import annotations
 
+import mmap
 import os
 import shutil
+import stat
+from collections.abc import Collection
 from pathlib import Path
 
 from hearth.agent.logic import Key
 
+SLOTS = 1 << 14
+RECORD = 64
+JOB_MODE = 0o777  # an image may run its command as any user
+
 
 def key_text(key: Key) -> str:
-    """Return the name by which runtimes and folders know an attempt."""
+    """Return the name by which runtimes know an attempt."""
     return f"{key[0]}.{key[1]}.{key[2]}"
 
 
@@ -26,64 +38,109 @@ class Folders:
     def __init__(self, root: Path) -> None:
         self._runs = str(root / "runs")
         os.makedirs(self._runs, mode=0o711, exist_ok=True)
+        self._table = _open_table(root / "slots")
+        self._slots: dict[Key, int] = {}
+        self._clean: list[int] = []  # with an empty folder
+        self._bare: list[int] = list(range(SLOTS - 1, -1, -1))  # without a folder
+
+    def recover(self, known: Collection[Key]) -> None:
+        """Find the folders of these runs again, and remove all others."""
+        wanted = {key_text(key): key for key in known}
+        for slot in range(SLOTS):
+            record = self._table[slot * RECORD : (slot + 1) * RECORD].rstrip(b"\0")
+            if record and (key := wanted.get(record.decode("ascii", "replace"))) is not None:
+                self._slots[key] = slot
+        used = set(self._slots.values())
+        for name in os.listdir(self._runs):
+            if not (name.isdigit() and int(name) in used):
+                shutil.rmtree(f"{self._runs}/{name}", ignore_errors=True)
+        self._bare = [slot for slot in range(SLOTS - 1, -1, -1) if slot not in used]
 
     def path(self, key: Key) -> str:
         """Return the folder of an attempt."""
-        return f"{self._runs}/{key[0]}.{key[1]}.{key[2]}"
+        return f"{self._runs}/{self._slots[key]}"
 
     def job(self, key: Key) -> Path:
         """Return the folder that is the attempt's working folder."""
-        return Path(self.path(key)) / "job"
+        return Path(self.path(key) + "/job")
 
     def stdout(self, key: Key) -> Path:
         """Return the spool file of the attempt's output."""
-        return Path(self.path(key)) / "stdout"
+        return Path(self.path(key) + "/stdout")
 
     def stderr(self, key: Key) -> Path:
         """Return the spool file of the attempt's error output."""
-        return Path(self.path(key)) / "stderr"
+        return Path(self.path(key) + "/stderr")
+
+    def has(self, key: Key) -> bool:
+        """Answer whether the attempt has a folder here."""
+        return key in self._slots
 
     def make(self, key: Key) -> None:
-        """Make an empty folder for an attempt, whatever was there before."""
-        path = self.path(key)
-        try:
-            os.mkdir(path)
-        except FileExistsError:
-            shutil.rmtree(path)
-            os.mkdir(path)
-        job = path + "/job"
-        os.mkdir(job)
-        os.chmod(job, 0o777)
-
-    def remove(self, key: Key) -> bool:
-        """Remove the folder of an attempt that left nothing; False: something is left for `remove_tree`."""
-        path = self.path(key)
-        try:
-            for name in ("/stdout", "/stderr"):
-                try:
-                    os.unlink(path + name)
-                except FileNotFoundError:
-                    pass
-            os.rmdir(path + "/job")
-            os.rmdir(path)
-        except FileNotFoundError:
-            return True
-        except OSError:
-            return False
-        return True
-
-    def remove_tree(self, key: Key) -> None:
-        """Remove the folder of an attempt with all that is in it."""
-        shutil.rmtree(self.path(key), ignore_errors=True)
-
-    def leftovers(self, known: set[Key]) -> list[Key]:
-        """Return the attempts that have a folder here and are not known."""
-        found = []
-        for name in os.listdir(self._runs):
+        """Give an attempt an empty folder."""
+        if self._clean:
+            slot = self._clean.pop()
+        else:
+            slot = self._bare.pop()
             try:
-                key = key_of(name)
-            except ValueError:
-                continue
-            if key not in known:
-                found.append(key)
-        return found
+                _make(f"{self._runs}/{slot}")
+            except OSError:
+                self._bare.append(slot)
+                raise
+        self._slots[key] = slot
+        record = key_text(key).encode("ascii")
+        self._table[slot * RECORD : (slot + 1) * RECORD] = record.ljust(RECORD, b"\0")
+
+    def release(self, key: Key) -> int | None:
+        """Take the folder back; return its slot when something is in it, which `clear` must remove."""
+        slot = self._slots.pop(key, None)
+        if slot is None:
+            return None
+        self._table[slot * RECORD : (slot + 1) * RECORD] = bytes(RECORD)
+        if _is_clean(f"{self._runs}/{slot}"):
+            self._clean.append(slot)
+            return None
+        return slot
+
+    def clear(self, slot: int) -> None:
+        """Remove the folder of a slot with all that is in it (slow: not on the event loop)."""
+        shutil.rmtree(f"{self._runs}/{slot}", ignore_errors=True)
+
+    def recycle(self, slot: int) -> None:
+        """Let a slot that was cleared be used again."""
+        if not os.path.exists(f"{self._runs}/{slot}"):
+            self._bare.append(slot)
+
+
+def _open_table(path: Path) -> mmap.mmap:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.ftruncate(handle, SLOTS * RECORD)
+        return mmap.mmap(handle, SLOTS * RECORD)
+    finally:
+        os.close(handle)
+
+
+def _make(path: str) -> None:
+    os.mkdir(path, 0o711)
+    os.mkdir(path + "/job")
+    os.chmod(path + "/job", JOB_MODE)
+    for name in ("/stdout", "/stderr"):
+        os.close(os.open(path + name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+def _is_clean(path: str) -> bool:
+    """Answer whether nothing tells that somebody was here."""
+    try:
+        job = os.stat(path + "/job", follow_symlinks=False)
+        return (
+            stat.S_ISDIR(job.st_mode)
+            and stat.S_IMODE(job.st_mode) == JOB_MODE
+            and sorted(os.listdir(path)) == ["job", "stderr", "stdout"]
+            and not os.listdir(path + "/job")
+            and not os.listxattr(path + "/job")
+            and os.stat(path + "/stdout").st_size == 0
+            and os.stat(path + "/stderr").st_size == 0
+        )
+    except OSError:
+        return False

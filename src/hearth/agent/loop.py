@@ -88,13 +88,17 @@ class Agent:
 
     async def _recover(self) -> None:
         found = await self._runtime.open()
+        await asyncio.to_thread(self._folders.recover, [key_of(run.key) for run in found])
         for run in found:
             key = key_of(run.key)
+            if not self._folders.has(key):
+                # Its folder is gone, and its results with it: not held, so the server takes it for lost.
+                await self._runtime.stop(run.key)
+                self._gone.append(run.key)
+                continue
             end = None if run.exited is None else _end_of(run.exited)
             self.logic.recover(key, run.started_at, end)
             self._tails.add(key, str(self._folders.stdout(key)), str(self._folders.stderr(key)))
-        for key in self._folders.leftovers({key_of(run.key) for run in found}):
-            await asyncio.to_thread(self._folders.remove_tree, key)
         if found:
             _log.info("found runs of an earlier agent", runs=len(found))
 
@@ -257,11 +261,16 @@ class Agent:
         return refused
 
     def _discard(self, key: Key) -> None:
-        spec = self._specs.pop(key, None)
+        self._specs.pop(key, None)
         self._tails.drop(key)
         self._gone.append(key_text(key))
-        if spec is None or not self._folders.remove(key):
-            self._spawn(asyncio.to_thread(self._folders.remove_tree, key))
+        slot = self._folders.release(key)
+        if slot is not None:
+            self._spawn(self._clear(slot))
+
+    async def _clear(self, slot: int) -> None:
+        await asyncio.to_thread(self._folders.clear, slot)
+        self._folders.recycle(slot)
 
     # What runs tell --------------------------------------------------------------------------------------
 
@@ -296,7 +305,7 @@ class Agent:
             await asyncio.sleep(POLL_SECONDS)
             mono = time.monotonic()
             told = False
-            for key in self._tails.keys():
+            for key in self._tails.followed():
                 attempt = self.logic.attempts.get(key)
                 if attempt is None or attempt.phase is not decide.Phase.RUNNING or not attempt.confirmed:
                     continue
@@ -317,9 +326,9 @@ class Agent:
         """Hand over what the run left: at once when that is little output and nothing to upload."""
         work = self.logic.works[key[0]]
         mono = time.monotonic()
-        if not upload and self.logic.pending_output_bytes < PENDING_OUTPUT_BYTES:
-            if not self._tails.poll(key, mono, at_most=1 << 20, flush=True):
-                return self.logic.collected(key, [], notes_on(work, self._runtime), None, mono)
+        is_little = not upload and self.logic.pending_output_bytes < PENDING_OUTPUT_BYTES
+        if is_little and not self._tails.poll(key, mono, at_most=1 << 20, flush=True):
+            return self.logic.collected(key, [], notes_on(work, self._runtime), None, mono)
         self._spawn(self._collect_slowly(key, work, upload))
         return []
 

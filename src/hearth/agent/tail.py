@@ -47,7 +47,7 @@ class Tails:
         """Forget a run."""
         self._runs.pop(key, None)
 
-    def keys(self) -> list[Key]:
+    def followed(self) -> list[Key]:
         """Return the runs that are followed."""
         return list(self._runs)
 
