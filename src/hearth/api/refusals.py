@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
 import structlog
@@ -41,7 +42,9 @@ def not_understood(request: Request[Any, Any, Any], error: HTTPException) -> Res
 
 def broken(request: Request[Any, Any, Any], error: Exception) -> Response[Error]:
     """Answer what should not have happened; the log says more, the client does not learn it."""
-    _log.error("request.failed", method=request.method, path=request.scope["path"], exc_info=error)
+    # Told as text: some renderers of tracebacks show local variables, and tokens among them.
+    told = "".join(traceback.format_exception(error))
+    _log.error("request.failed", method=request.method, path=request.scope["path"], traceback=told)
     return Response(Error(message="Internal error; the server's log tells what happened"), status_code=500)
 
 

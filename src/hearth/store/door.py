@@ -36,9 +36,10 @@ class _Write:
 def open_engine(url: str, *, readers: int = 4) -> Engine:
     """Return an engine with the settings that durability needs (SQLite: WAL, synchronous FULL)."""
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_size=readers + 2, max_overflow=4, pool_pre_ping=True)
+        return create_engine(url, pool_size=readers + 2, max_overflow=4, pool_pre_ping=True, hide_parameters=True)
     engine = create_engine(
         url,
+        hide_parameters=True,  # errors are logged, and users' secrets are among the parameters
         poolclass=QueuePool,
         pool_size=readers + 1,
         max_overflow=2,

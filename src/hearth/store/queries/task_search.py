@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, false, func, not_, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, false, func, not_, or_, select, true
 
-from hearth.store.queries.tasks import COLUMNS, TaskRow
+from hearth.store.queries.tasks import COLUMNS, TaskRow, many
 from hearth.store.tables import accounts, task_tags, tasks
 
 # Rows that one page may read to find those that pass.
@@ -108,33 +108,76 @@ def page(
     order: Order = NEWEST_FIRST,
 ) -> Found:
     """Return up to `limit` tasks that pass, behind `after`."""
+    if where is not None and order.column == "id" and not _is_unique(where):
+        tags = _driving_tags(where)
+        edge = _edge(connection, account_id, tags, after, order.descending)
+        if tags is not None:
+            ids = _tagged_ids(connection, account_id, where, tags, limit=limit, after=after, edge=edge, order=order)
+            rows = many(connection, ids)
+            return _found([rows[task_id] for task_id in ids], limit, order, edge)
+    else:
+        edge = None
     query = select(*COLUMNS).where(tasks.c.account_id == account_id, tasks.c.deleted_at.is_(None))
-    edge: int | None = None
     if order.column == "id":
-        if after is not None:
-            query = query.where(tasks.c.id < after.id if order.descending else tasks.c.id > after.id)
-        if where is not None and not _is_unique(where):
-            tags = _driving_tags(where)
-            edge = _edge(connection, account_id, tags, after, order.descending)
-            if tags is not None:
-                query = query.where(tasks.c.id.in_(_tagged(account_id, tags, after, edge, order.descending)))
-            elif edge is not None:
-                query = query.where(tasks.c.id >= edge if order.descending else tasks.c.id <= edge)
-        query = query.order_by(tasks.c.id.desc() if order.descending else tasks.c.id)
+        query = query.where(*_between(tasks.c.id, after, edge, order.descending)).order_by(_sorted(tasks.c.id, order))
     else:
         column = tasks.c[order.column]
         if after is not None:
             query = query.where(_behind(column, after, order.descending))
-        query = query.order_by(
-            column.desc() if order.descending else column, tasks.c.id.desc() if order.descending else tasks.c.id
-        )
+        query = query.order_by(_sorted(column, order), _sorted(tasks.c.id, order))
     if where is not None:
         query = query.where(condition(connection, account_id, where))
-    rows = [TaskRow(*row) for row in connection.execute(query.limit(limit + 1))]
+    return _found([TaskRow(*row) for row in connection.execute(query.limit(limit + 1))], limit, order, edge)
+
+
+def _found(rows: list[TaskRow], limit: int, order: Order, edge: int | None) -> Found:
     if len(rows) > limit:
         last = rows[limit - 1]
         return Found(rows[:limit], Position(last.id, None if order.column == "id" else getattr(last, order.column)))
     return Found(rows, None if edge is None else Position(edge))
+
+
+def _tagged_ids(
+    connection: Connection,
+    account_id: int,
+    where: Filter,
+    tags: Sequence[str],
+    *,
+    limit: int,
+    after: Position | None,
+    edge: int | None,
+    order: Order,
+) -> list[int]:
+    """Return the first ids that pass, read along the index of each tag."""
+    passes = condition(connection, account_id, where)
+    driving = task_tags.alias()
+    column = driving.c.task_id
+    found: set[int] = set()
+    for tag in tags:
+        query = (
+            select(column)
+            .join(tasks, tasks.c.id == column)
+            .where(driving.c.account_id == account_id, driving.c.tag == tag, tasks.c.deleted_at.is_(None), passes)
+            .where(*_between(column, after, edge, order.descending))
+            .order_by(_sorted(column, order))
+            .limit(limit + 1)
+        )
+        found.update(connection.execute(query).scalars())
+    return sorted(found, reverse=order.descending)[: limit + 1]
+
+
+def _between(column: ColumnElement[int], after: Position | None, edge: int | None, descending: bool) -> list[Any]:
+    """Say that ids lie behind a position and not beyond an edge."""
+    limits: list[Any] = []
+    if after is not None:
+        limits.append(column < after.id if descending else column > after.id)
+    if edge is not None:
+        limits.append(column >= edge if descending else column <= edge)
+    return limits
+
+
+def _sorted(column: ColumnElement[Any], order: Order) -> Any:
+    return column.desc() if order.descending else column
 
 
 def count(connection: Connection, account_id: int) -> int:
@@ -145,10 +188,13 @@ def count(connection: Connection, account_id: int) -> int:
 def count_passing(connection: Connection, account_id: int, where: Filter) -> int:
     """Return how many of the newest tasks pass; of older ones than the window nothing is known."""
     tags = _driving_tags(where)
+    if isinstance(where, Leaf) and tags is not None and len(tags) == 1:
+        counted = _tagged(account_id, tags, None).limit(WINDOW).subquery()
+        return connection.execute(select(func.count()).select_from(counted)).scalar_one()
     edge = None if _is_unique(where) else _edge(connection, account_id, tags, None, True)
     query = select(func.count()).where(tasks.c.account_id == account_id, tasks.c.deleted_at.is_(None))
     if tags is not None:
-        query = query.where(tasks.c.id.in_(_tagged(account_id, tags, None, edge, True)))
+        query = query.where(tasks.c.id.in_(_tagged(account_id, tags, edge)))
     elif edge is not None:
         query = query.where(tasks.c.id >= edge)
     return connection.execute(query.where(condition(connection, account_id, where))).scalar_one()
@@ -266,9 +312,7 @@ def _edge(
         ids = [(task_tags.c.task_id, and_(task_tags.c.account_id == account_id, task_tags.c.tag == t)) for t in tags]
     edges = []
     for column, theirs in ids:
-        query = select(column).where(theirs)
-        if after is not None:
-            query = query.where(column < after.id if descending else column > after.id)
+        query = select(column).where(theirs, *_between(column, after, None, descending))
         query = query.order_by(column.desc() if descending else column).offset(WINDOW - 1).limit(1)
         edge = connection.execute(query).scalar()
         if edge is not None:
@@ -278,11 +322,6 @@ def _edge(
     return max(edges) if descending else min(edges)
 
 
-def _tagged(account_id: int, tags: Sequence[str], after: Position | None, edge: int | None, descending: bool) -> Any:
-    column = task_tags.c.task_id
-    query = select(column).where(task_tags.c.account_id == account_id, task_tags.c.tag.in_(tags))
-    if after is not None:
-        query = query.where(column < after.id if descending else column > after.id)
-    if edge is not None:
-        query = query.where(column >= edge if descending else column <= edge)
-    return query
+def _tagged(account_id: int, tags: Sequence[str], edge: int | None) -> Select[tuple[int]]:
+    query = select(task_tags.c.task_id).where(task_tags.c.account_id == account_id, task_tags.c.tag.in_(tags))
+    return query if edge is None else query.where(task_tags.c.task_id >= edge)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from hearth.domain.instance import RetryRule
 from hearth.domain.ranges import RangeSet
@@ -289,18 +289,14 @@ def ids_of(connection: Connection, uuids: Sequence[str]) -> dict[str, int]:
     return found
 
 
-def _visible(account_id: int, ident: str) -> Select[Any]:
-    return select(*COLUMNS).where(
-        tasks.c.account_id == account_id,
-        or_(tasks.c.uuid == ident.lower(), tasks.c.shortname == ident),
-        tasks.c.deleted_at.is_(None),
-    )
-
-
 def find(connection: Connection, account_id: int, ident: str) -> TaskRow | None:
     """Return the account's task with this uuid or shortname, unless it was deleted."""
-    row = connection.execute(_visible(account_id, ident)).first()
-    return None if row is None else TaskRow(*row)
+    # Two questions, not one with OR: SQLite would answer that one by reading all tasks of the account.
+    for named in (tasks.c.uuid == ident.lower(), tasks.c.shortname == ident):
+        query = select(*COLUMNS).where(named, tasks.c.account_id == account_id, tasks.c.deleted_at.is_(None))
+        if (row := connection.execute(query).first()) is not None:
+            return TaskRow(*row)
+    return None
 
 
 def get(connection: Connection, task_id: int) -> TaskRow | None:
