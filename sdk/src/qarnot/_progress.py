@@ -21,7 +21,8 @@ class ProgressLine:
         """Show a bar that is filled to `share` (0 to 1)."""
         if not self._stream.isatty():
             return
-        filled = round(min(max(share, 0.0), 1.0) * _BAR_WIDTH)
+        share = min(max(share, 0.0), 1.0)
+        filled = round(share * _BAR_WIDTH)
         bar = "#" * filled + "." * (_BAR_WIDTH - filled)
         self._stream.write(f"\r[{bar}] {share:4.0%} {label}\x1b[K")
         self._stream.flush()

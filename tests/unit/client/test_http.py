@@ -55,6 +55,16 @@ def test_a_request_without_a_body_has_no_content_type():
     assert server.requests[0].headers["Content-Length"] == "0"
 
 
+def test_every_method_has_its_shorthand():
+    server = Server(httpx.Response(200, json=1))
+    with server.client() as client:
+        answers = [client.get("/x"), client.put("/x", {}), client.patch("/x"), client.delete("/x")]
+        assert (answers, client.get_text("/x")) == ([1, 1, 1, 1], "1")
+    assert [request.method for request in server.requests] == ["GET", "PUT", "PATCH", "DELETE", "GET"]
+    with pytest.raises(RuntimeError):
+        client.get("/x")
+
+
 @pytest.mark.parametrize(
     ("base", "url"),
     [
