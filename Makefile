@@ -28,7 +28,7 @@ test: setup ## all tests, with the real services they need; one suite: make test
 demo: ## the whole platform on this machine: a task of many instances on real text, in under a minute
 	@tools/setup run
 	@tools/system-packages demo
-	@$(BIN)/hearth demo
+	@$(BIN)/python demo/run.py
 
 bench: setup ## measure, with a bare spawn loop on this machine as the yardstick
 	@$(BIN)/python benchmarks/run.py

@@ -192,6 +192,7 @@ def _server(application: Application, listener: socket.socket) -> tuple[_Server,
         log_config=None,
         access_log=False,
         loop="none",
+        proxy_headers=False,
         lifespan="auto",
         timeout_keep_alive=75,
         timeout_graceful_shutdown=3,
@@ -302,6 +303,8 @@ async def run_agent(settings: Settings) -> None:
             node=node, boot=_next_boot(directory), offer=offer, root=directory.node, link=link, runtime=runtime
         )
         log.info("agent started", node=node, runtime=name, server=url)
+        told = {"pid": os.getpid(), "runtime": name, "cores": offer.cores, "passed_over": passed_over}
+        _replace(directory.offer, msgspec.json.encode(told), 0o600)
         ending = _signalled(signal.SIGTERM, signal.SIGINT)
         leaving = _signalled(signal.SIGHUP)
         running = asyncio.create_task(agent.run())

@@ -67,6 +67,11 @@ class DataDirectory:
         """The URLs of the running server, as JSON; it exists while they are open."""
         return self.run / "server.json"
 
+    @property
+    def offer(self) -> Path:
+        """What the local node runs with, as JSON; its agent writes it when it starts."""
+        return self.run / "agent.json"
+
     def pid_file(self, role: str) -> Path:
         """Where the process id of up, server, agent or spawner is."""
         return self.run / f"{role}.pid"

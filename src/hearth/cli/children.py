@@ -36,10 +36,10 @@ class Child:
     async def ended(self) -> str:
         """Wait for its end, and say how it ended as far as that can be known."""
         loop = asyncio.get_running_loop()
-        over = loop.create_future()
-        loop.add_reader(self.handle, lambda: over.done() or over.set_result(None))
+        over = asyncio.Event()
+        loop.add_reader(self.handle, over.set)
         try:
-            await over
+            await over.wait()
         finally:
             loop.remove_reader(self.handle)
         if self.process is None:

@@ -54,12 +54,6 @@ def _parser() -> argparse.ArgumentParser:
     create.add_argument("email")
     _options(create, "data")
 
-    demo = commands.add_parser("demo", help="see the whole platform work on this machine, in under a minute")
-    demo.add_argument("--data", metavar="DIR", type=Path, help="keep the data here (default: a temporary folder)")
-    demo.add_argument("--results", metavar="DIR", type=Path, default=Path("demo-results"), help="where results go")
-    demo.add_argument("--runtime", default="auto", help="auto, docker, sandbox or process")
-    demo.add_argument("--instances", type=int, default=8, metavar="N", help="instances of the task (default: 8)")
-
     commands.add_parser("version", help="print the version")
     return parser
 
@@ -82,10 +76,6 @@ def _run(given: argparse.Namespace) -> int:
 
         print(version("hearth"))
         return 0
-    if given.command == "demo":
-        from hearth.cli import demo
-
-        return demo.run(given)
     others = ("command", "action", "email", "leave_running")
     settings = load({name: value for name, value in vars(given).items() if name not in others})
     match given.command:

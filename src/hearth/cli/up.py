@@ -23,11 +23,18 @@ from hearth.data_directory import DataDirectory, open_directory
 from hearth.domain.errors import Conflict, Unavailable
 from hearth.settings import Settings
 
+_RUNTIMES = {
+    "docker": "each instance in a container (docker)",
+    "sandbox": "each instance in a sandbox (bubblewrap)",
+    "process": "not isolated: each instance a plain process of this user",
+}
 ROLES = ("spawner", "server", "agent")
 READY_SECONDS = 30.0
 # A role that lives this long has recovered: its next end is restarted at once.
 HEALTHY_SECONDS = 30.0
 PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+# How `main` ends when it was asked for something impossible.
+REFUSED = "exit code 2"
 # How long each role may take to end, in the order in which they are ended.
 GRACE = {"agent": 15.0, "server": 8.0, "spawner": 5.0}
 
@@ -43,6 +50,7 @@ class _Role:
     child: Child | None = None
     began: float = 0.0
     failures: int = 0
+    starts: int = 0
 
 
 class _Up:
@@ -67,16 +75,16 @@ class _Up:
             loop.add_signal_handler(number, stopping)
         try:
             self._adopt()
-            keepers = [asyncio.create_task(self._keep(role)) for role in self._roles.values()]
+            jobs = [asyncio.create_task(self._keep(role)) for role in self._roles.values()]
+            jobs.append(asyncio.create_task(self._announce_and_wait(stop)))
             try:
-                doors = await self._ready(stop)
-                if doors is not None:
-                    self._announce(doors)
-                    await stop.wait()
+                done, _ = await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
+                for job in done:
+                    job.result()
             finally:
-                for keeper in keepers:
-                    keeper.cancel()
-                await asyncio.gather(*keepers, return_exceptions=True)
+                for job in jobs:
+                    job.cancel()
+                await asyncio.gather(*jobs, return_exceptions=True)
                 await self._end_all(presses)
         finally:
             self._directory.pid_file("up").unlink(missing_ok=True)
@@ -100,7 +108,7 @@ class _Up:
         doors = self._doors()
         if doors is None:
             return
-        running = tuple(int(doors[name].rsplit(":", 1)[1]) for name in ("api", "storage"))
+        running = (_port(doors["api"]), _port(doors["storage"]))
         if all(wanted in (0, port) for wanted, port in zip(self._ports, running, strict=True)):
             self._ports = running
         else:
@@ -150,7 +158,12 @@ class _Up:
                     log=self._directory.log / f"{role.name}.log",
                 )
                 role.began = time.monotonic()
+                role.starts += 1
             status = await role.child.ended()
+            if status == REFUSED and role.starts == 1:
+                # What it was told to do is wrong: a second try would say the same.
+                log = self._directory.log / f"{role.name}.log"
+                raise Unavailable(_last_lines(log, 1).strip().removeprefix("hearth: "))
             role.failures = 1 if time.monotonic() - role.began > HEALTHY_SECONDS else role.failures + 1
             role.child = None
             print(
@@ -176,8 +189,7 @@ class _Up:
             doors = self._doors()
             if doors is not None:
                 # From now on a server that is started again comes back where clients know it.
-                api, storage = (int(doors[name].rsplit(":", 1)[1]) for name in ("api", "storage"))
-                self._ports = (api, storage)
+                self._ports = (_port(doors["api"]), _port(doors["storage"]))
                 return doors
             if self._roles["server"].failures >= 2 or time.monotonic() > deadline:
                 raise Unavailable(
@@ -187,11 +199,32 @@ class _Up:
             await asyncio.sleep(0.02)
         return None
 
-    def _announce(self, doors: dict[str, str]) -> None:
+    async def _announce_and_wait(self, stop: asyncio.Event) -> None:
+        doors = await self._ready(stop)
+        if doors is not None:
+            self._announce(doors, await self._node(stop))
+            await stop.wait()
+
+    async def _node(self, stop: asyncio.Event) -> str:
+        """Say what the local node runs with, or what keeps it from running."""
+        deadline = time.monotonic() + READY_SECONDS
+        while not stop.is_set() and time.monotonic() < deadline and self._roles["agent"].failures < 2:
+            try:
+                node = msgspec.json.decode(self._directory.offer.read_bytes())
+            except (FileNotFoundError, msgspec.DecodeError):
+                node = {}
+            agent = self._roles["agent"].child
+            if agent is not None and node.get("pid") == agent.pid:
+                return f"{node['cores']:g} cores, {_RUNTIMES[node['runtime']]}"
+            await asyncio.sleep(0.02)
+        return "does not run yet; its last words are:\n" + _last_lines(self._directory.log / "agent.log")
+
+    def _announce(self, doors: dict[str, str], node: str) -> None:
         configuration = _shown(self._directory.configuration)
         print("Hearth is up.")
         print(f"  API            {doors['api']}")
         print(f"  storage        {doors['storage']}")
+        print(f"  node           {node}")
         print(f"  configuration  {configuration}")
         print(f"  logs           {_shown(self._directory.log)}")
         print(f"Next: python -c \"import qarnot; print(qarnot.Connection('{configuration}').profiles_names())\"")
@@ -222,19 +255,34 @@ class _Up:
 def _lock(directory: DataDirectory) -> int:
     """Be the only parent of this directory."""
     path = directory.pid_file("up")
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        holder = os.read(handle, 32).decode(errors="replace").strip()
-        os.close(handle)
-        raise Conflict(
-            f"data: {directory.root} is in use by another `hearth up` (process {holder}); end that one first, "
-            "or choose another directory with --data"
-        ) from None
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.read(handle, 32).decode(errors="replace").strip()
+            os.close(handle)
+            raise Conflict(
+                f"data: {directory.root} is in use by another `hearth up` (process {holder}); end that one first, "
+                "or choose another directory with --data"
+            ) from None
+        if _is_at(path, handle):
+            break
+        os.close(handle)  # its holder ended just now and took the file away
     os.ftruncate(handle, 0)
     os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
     return handle
+
+
+def _is_at(path: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(handle))
+    except FileNotFoundError:
+        return False
+
+
+def _port(url: str) -> int:
+    return int(url.rsplit(":", 1)[1])
 
 
 def _last_lines(log: Path, count: int = 5) -> str:
