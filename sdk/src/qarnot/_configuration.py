@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import configparser
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Final
@@ -38,7 +38,7 @@ _ENVIRONMENT: Final = {
 class Configuration:
     """All that a connection needs to know."""
 
-    token: str
+    token: str = field(repr=False)
     cluster_url: str
     cluster_timeout_seconds: float | None
     cluster_verify: bool | str

@@ -190,5 +190,10 @@ class Live:
 
     def _require_submitted(self, action: str) -> str:
         if self._uuid is None:
-            raise self._missing(f"{action} needs a submitted {self._noun}: {self._state.lower()}")
+            raise self._missing(f"{action} needs a submitted {self._noun}, and {self!r} is not")
         return self._uuid
+
+
+def uuid_of(other: Live | None) -> str | None:
+    """Return the uuid of an object that another one names, which must be submitted before it."""
+    return None if other is None else other._require_submitted("what is submitted into it")

@@ -118,9 +118,12 @@ def _download(client: Any, item: Any, target: Path, progress: Progress) -> None:
     else:
         body = client.get_object(Bucket=item.bucket_name, Key=item.key)["Body"]
         partial = target.with_name(f".{target.name}.part")
-        with partial.open("wb") as file:
-            for chunk in body.iter_chunks(1024 * 1024):
-                file.write(chunk)
-                transfer(len(chunk))
-        partial.replace(target)
+        try:
+            with partial.open("wb") as file:
+                for chunk in body.iter_chunks(1024 * 1024):
+                    file.write(chunk)
+                    transfer(len(chunk))
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
     transfer.end()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import boto3
 import httpx
@@ -17,6 +17,9 @@ from qarnot._configuration import Configuration
 from qarnot._refusals import Special, exception_for
 from qarnot._version import USER_AGENT
 from qarnot.exceptions import QarnotGenericException
+
+# Eight files at once, each in up to ten parts.
+_CONNECTIONS: Final = 80
 
 
 class Rest:
@@ -97,7 +100,7 @@ class S3:
                         request_checksum_calculation="when_required",
                         response_checksum_validation="when_required",
                         user_agent_extra=USER_AGENT,
-                        max_pool_connections=20,
+                        max_pool_connections=_CONNECTIONS,
                     ),
                 }
                 self._made = session.client("s3", **options), session.resource("s3", **options)

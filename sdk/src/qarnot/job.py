@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from qarnot._live import DELETED, Live, fixed, live
+from qarnot._live import DELETED, Live, fixed, live, uuid_of
 from qarnot._refusals import submission
 from qarnot._times import read_date, span_text
 from qarnot.exceptions import MaxJobException, MissingJobException
@@ -163,7 +163,7 @@ class Job(Live):
     def _to_json(self) -> dict[str, Any]:
         return {
             "name": self._name,
-            "poolUuid": self._pool_uuid if self._pool is None else self._pool.uuid,
+            "poolUuid": self._pool_uuid or uuid_of(self._pool),
             "shortname": self._shortname,
             "state": "",
             "tags": list(self._tags),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from qarnot._compute import Json
 from qarnot._follow import Follower, wait
-from qarnot._live import DELETED, UNSUBMITTED, changeable, fixed, live
+from qarnot._live import DELETED, UNSUBMITTED, changeable, fixed, live, uuid_of
 from qarnot._refusals import submission
 from qarnot._snapshots import TakesSnapshots
 from qarnot._task_parts import BulkTaskResponse, CompletedInstance, Dependencies
@@ -235,6 +235,7 @@ class Task(TakesSnapshots):
         self._flush_resources()
         answer = self._connection._json("POST", "/tasks", json=self._to_json(), special=SUBMISSION)
         self._submitted_as(answer["uuid"])
+        self._fetch(keep_changes=False)
 
     def abort(self) -> None:
         """End all instances."""
@@ -354,15 +355,16 @@ class Task(TakesSnapshots):
             bucket.flush()
 
     def _submitted_as(self, uuid: str) -> None:
-        """Begin the task's life on the platform."""
-        self._uuid = uuid
+        """Begin the task's life on the platform; what the platform says of it is asked for when needed."""
+        self._uuid, self._state = uuid, "Submitted"
+        self._shortname = self._shortname or uuid
+        self._is_summary = True
         self._ask_for_pending_snapshot()
-        self._fetch(keep_changes=False)
 
     def _to_json(self) -> Json:
         json = self._common_json()
-        json["poolUuid"] = self._pool_uuid if self._pool is None else self._pool.uuid
-        json["jobUuid"] = (self._job_uuid if self._job is None else self._job.uuid) or None
+        json["poolUuid"] = self._pool_uuid or uuid_of(self._pool)
+        json["jobUuid"] = self._job_uuid or uuid_of(self._job)
         json["waitForPoolResourcesSynchronization"] = self._wait_for_pool_resources_synchronization
         json["uploadResultsOnCancellation"] = self._upload_results_on_cancellation
         json["dependencies"] = self._dependencies.to_json()

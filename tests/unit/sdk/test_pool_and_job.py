@@ -244,3 +244,14 @@ def test_a_job_s_times_are_checked(connection):
     assert (job.max_wall_time, job.completion_ttl) == ("1.02:00:00", "1.00:00:00")
     with pytest.raises(ValueError, match="max_wall_time should be a timedelta"):
         job.max_wall_time = "soon"
+
+
+def test_a_pool_or_job_must_be_submitted_before_its_tasks(connection, platform):
+    pool, job = connection.create_pool("p", "docker-batch"), connection.create_job("j")
+    with pytest.raises(MissingPoolException, match="needs a submitted pool, and Pool"):
+        connection.create_task("t", pool).submit()
+    with pytest.raises(MissingJobException, match="needs a submitted job, and Job"):
+        connection.create_task("t", "docker-batch", job=job).submit()
+    with pytest.raises(MissingPoolException):
+        connection.create_job("j", pool).submit()
+    assert platform.lines() == []
