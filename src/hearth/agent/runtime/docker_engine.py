@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import struct
 import time
@@ -105,7 +106,7 @@ class Engine:
             log_drivers=frozenset((info.get("Plugins") or {}).get("Log") or []),
             # Podman has no daemon: a monitor of its own looks after each container.
             runs_survive_restart=podman or bool(info.get("LiveRestoreEnabled")),
-            started_at=listener_started_at(self.docker_host),
+            started_at=found.started_at if (found := listener(self.docker_host)) else 0,
         )
 
     async def containers(self, labels: Sequence[str]) -> list[str]:
@@ -248,24 +249,33 @@ async def available(docker_host: str) -> str | None:
     return None
 
 
-def listener_started_at(docker_host: str) -> int:
-    """Return when the process that listens on the engine's socket started; 0 if that cannot be known.
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """The process that listens on the engine's socket; under socket activation the system's first one."""
 
-    Under socket activation this is the system's first process, so the answer is then the time of boot.
-    """
+    pid: int
+    ticks: int  # from boot to its start; with the pid it names one process and no other
+
+    @property
+    def started_at(self) -> int:
+        """When it started, by the clock of now."""
+        booted_at = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        return booted_at // 1000 + self.ticks * 1_000_000 // os.sysconf("SC_CLK_TCK")
+
+
+def listener(docker_host: str) -> Listener | None:
+    """Return who listens on the engine's socket; None if that cannot be known."""
     if not docker_host.startswith(_UNIX):
-        return 0
+        return None
     try:
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(1)
             probe.connect(docker_host.removeprefix(_UNIX))
             credentials = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         pid = struct.unpack("3i", credentials)[0]
-        ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+        return Listener(pid, int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]))
     except (OSError, ValueError, IndexError):
-        return 0
-    booted_at = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-    return booted_at // 1000 + ticks * 10_000
+        return None
 
 
 def microseconds(text: str) -> int:

@@ -35,7 +35,8 @@ from hearth.agent.runtime.docker_engine import (
     EngineFacts,
     EngineGone,
     EngineRefused,
-    listener_started_at,
+    Listener,
+    listener,
 )
 from hearth.agent.runtime.docker_output import Spool
 from hearth.agent.runtime.docker_recovery import Recovery, pause_seconds
@@ -88,6 +89,7 @@ class Run:
         self._may_exist = spec is None  # whether there may be a container already
         self._was_running = spec is None
         self._interrupted = False  # the engine went away when the command may have run
+        self._listener: Listener | None = None  # the engine's process when the command began or was found
         self._announced_at = 0
         self._cgroup: cgroup_files.CgroupFiles | None = None
 
@@ -137,7 +139,7 @@ class Run:
         while True:
             try:
                 return await self._advance()
-            except (EngineGone, EngineRefused) as error:
+            except (EngineGone, EngineRefused, _OutputBroke) as error:
                 failures += 1
                 self._interrupted = self._interrupted or isinstance(error, EngineGone)
                 self._may_exist = True
@@ -150,7 +152,8 @@ class Run:
                 return self._lost("The container engine returned without the run's container.")
             return await self._begin(container)
         if container.is_running:
-            self._interrupted = False  # whatever happened to the engine, the command outlived it
+            # Whatever happened to the engine, the command outlived it.
+            self._interrupted, self._listener = False, listener(self._site.engine.docker_host)
             self._was_running = True
             self._take_pid(container)
             self._announce(container)
@@ -230,6 +233,7 @@ class Run:
                 await output.close()
                 await engine.remove(created)
                 return self._stopped_before_start()
+            self._listener = listener(engine.docker_host)
             await engine.start(created)
         except EngineRefused as error:
             await output.close()
@@ -302,7 +306,8 @@ class Run:
             return False
         # An engine that went away took the run with it, and one that shuts down ends its runs while it
         # still answers those who are connected.
-        if self._interrupted or listener_started_at(site.engine.docker_host) > container.started_at:
+        now_listens = listener(site.engine.docker_host)
+        if self._interrupted or (now_listens and self._listener and now_listens != self._listener):
             return True
         return await site.engine.has_signalled(container, until=site.now())
 
@@ -354,6 +359,10 @@ class Run:
                 await self._site.recovery.pause(failures, error)
 
 
+class _OutputBroke(Exception):
+    """The connection for output broke, the one that waits for the end did not."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Launched:
     container: str
@@ -379,8 +388,15 @@ def exited(key: str, container: Container, usage: Usage, spool: Spool) -> Exited
 async def _ended(waiting: asyncio.Task[None], copying: asyncio.Task[None]) -> None:
     """Return when the container has ended; raise when its output cannot be copied any more."""
     await asyncio.wait([waiting, copying], return_when=asyncio.FIRST_COMPLETED)
-    if not waiting.done():
-        copying.result()  # a container may close its output and run on
+    if copying.done() and not waiting.done():  # a container may close its output and run on
+        broke = copying.exception()
+        if isinstance(broke, (EngineGone, EngineRefused)):
+            # If the engine went away, the other connection tells it too.
+            await asyncio.wait([waiting], timeout=SETTLING_SECONDS)
+            if not waiting.done():
+                raise _OutputBroke(str(broke)) from broke
+        elif broke is not None:
+            raise broke
     await waiting
 
 
