@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from hearth.control.keys import load_or_create
 from hearth.control.profiles import Profiles
 from hearth.control.report import OutputLimits
 from hearth.control.site import Site
+from hearth.domain.quota import Limits
 from hearth.objects.disk import BlobFiles
 from hearth.scheduler.fit import NodeRoom
 from hearth.settings import Settings
@@ -71,16 +73,22 @@ class TestSite:
     folder: Path
     rings: list[int] = field(default_factory=list)
     node_id: int = 0
+    accounts: int = 0
+
+    @cached_property
+    def door(self) -> Any:
+        return create_api(self.site)
 
     def client(self, token: str | None = None, **headers: str) -> httpx.AsyncClient:
         """Return a client that calls the door in this process."""
         given = {"Accept": "*/*", **({"Authorization": token} if token else {}), **headers}
-        transport = httpx.ASGITransport(create_api(self.site), raise_app_exceptions=False)  # type: ignore[arg-type]
+        transport = httpx.ASGITransport(self.door, raise_app_exceptions=False)
         return httpx.AsyncClient(transport=transport, base_url="http://api.test", headers=given)
 
-    async def account(self, email: str = "ada@example.org", **limits: int) -> tuple[Account, str]:
-        from hearth.domain.quota import Limits
-
+    async def account(self, email: str = "", **limits: int) -> tuple[Account, str]:
+        """Make an account; without an e-mail it is another one each time, `ada@example.org` first."""
+        self.accounts += 1
+        email = email or f"ada{self.accounts if self.accounts > 1 else ''}@example.org"
         return await self.site.accounts.create_account(email, Limits(**limits))
 
     async def dispatch(self, cores: float = 64.0) -> list[claim.Grant]:

@@ -1,0 +1,145 @@
+"""Nobody sees or touches what is another account's: asked of every route that there is."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+from litestar.routes import HTTPRoute
+
+from hearth.api.app import create_routes
+from hearth.api.outer import OPEN_PATHS
+from tests.integration.api.sites import TestSite, a_task
+
+# What a route may be asked with; those that want no body ignore it.
+BODIES = ({}, a_task(), [a_task()], {"filter": {"operator": "Equal", "field": "tags", "value": "secret-tag"}})
+
+
+def routes(site: TestSite) -> list[tuple[str, str]]:
+    """Return (method, path format) of all routes."""
+    found = []
+    for route in create_routes(site.site).routes:
+        assert isinstance(route, HTTPRoute)
+        if route.path.startswith("/schema"):
+            continue
+        found += [(method, route.path_format) for method in sorted(route.methods - {"OPTIONS"})]
+    return found
+
+
+def test_there_are_routes(site: TestSite) -> None:
+    assert {("GET", "/tasks/{ident}"), ("POST", "/tasks/search"), ("GET", "/info")} <= set(routes(site))
+
+
+@pytest.mark.parametrize("token", [None, "", "tok123", "hearth_" + "a" * 38], ids=["none", "empty", "foreign", "ours"])
+async def test_every_route_but_the_open_ones_needs_a_token(site: TestSite, token: str | None) -> None:
+    await site.account()
+    async with site.client(token) as stranger:
+        for method, path in [
+            *routes(site),
+            ("GET", "/nowhere"),
+            ("GET", "/schema/openapi.json"),
+            ("OPTIONS", "/tasks"),
+        ]:
+            for prefix in ("", "/v1"):
+                answer = await stranger.request(method, prefix + path.replace("{ident}", "x"), json={})
+                if path in OPEN_PATHS:
+                    assert answer.status_code == 200, (method, path)
+                    continue
+                assert answer.status_code == 401, (method, path)
+                assert answer.json() == {
+                    "message": "Bad authentication token",
+                    "error": {"message": "Bad authentication token", "code": 401},
+                    "data": {},
+                }
+
+
+async def test_a_revoked_token_is_a_bad_one_at_once(site: TestSite) -> None:
+    _, token = await site.account()
+    async with site.client(token) as api:
+        assert (await api.get("/info")).status_code == 200
+        await site.site.accounts.revoke(token)
+        assert (await api.get("/info")).status_code == 401
+
+
+async def owned_task(site: TestSite, token: str) -> str:
+    """Return the uuid of a task that has all that a task can have."""
+    async with site.client(token) as owner:
+        answer = await owner.post("/tasks", json=a_task(name="secret-name", tags=["secret-tag"], shortname="secret"))
+        await site.run(output=b"secret-output\n")
+        return str(answer.json()["uuid"])
+
+
+async def everything(site: TestSite, token: str, uuid: str) -> dict[str, Any]:
+    async with site.client(token) as owner:
+        task = (await owner.get(f"/tasks/{uuid}")).json()
+        output = (await owner.get(f"/tasks/{uuid}/stdout")).text
+        fresh = (await owner.post(f"/tasks/{uuid}/stdout")).text
+    return {"state": task["state"], "tags": task["tags"], "constants": task["constants"], "out": output, "new": fresh}
+
+
+async def test_no_route_reaches_what_is_anothers(site: TestSite) -> None:
+    _, mine = await site.account("mine@example.org")
+    _, theirs = await site.account("theirs@example.org")
+    uuid = await owned_task(site, mine)
+    expected = {
+        "state": "Success",
+        "tags": ["secret-tag"],
+        "constants": [{"key": "DOCKER_CMD", "value": "echo hi"}],
+        "out": "0> secret-output\n",
+        "new": "0> secret-output\n",
+    }
+    ids = 0
+    async with site.client(theirs) as stranger:
+        for method, path in routes(site):
+            has_id = "{ident}" in path
+            ids += has_id
+            for ident in (uuid, uuid.upper(), "secret") if has_id else ("",):
+                for body in BODIES:
+                    asked = re.sub(r"\{number\}", "0", path.replace("{ident}", ident).replace("{name}", "docker-batch"))
+                    answer = await stranger.request(method, asked, json=body)
+                    seen = (method, asked, body, answer.status_code, answer.text)
+                    if has_id and method == "PUT" and isinstance(body, list):
+                        assert answer.status_code == 400, seen  # it is no task, whosever it is
+                    elif has_id:
+                        assert answer.status_code == 404, seen
+                        assert answer.json()["message"] == f"No such task: {ident}", seen
+                    assert "secret-name" not in answer.text and "secret-output" not in answer.text, seen
+                    assert "secret-tag" not in answer.text and uuid not in answer.text.replace(ident or "-", ""), seen
+    assert ids > 10
+    assert await everything(site, mine, uuid) == expected
+
+
+async def test_a_view_of_another_account_is_not_ours_to_give(site: TestSite) -> None:
+    await site.account("mine@example.org")
+    account, theirs = await site.account("theirs@example.org")
+    async with site.client(theirs) as client:
+        name = "QarnotReadOnlyRequestForAccount"
+        assert (await client.get("/tasks", headers={name: "mine@example.org"})).status_code == 403
+        assert (await client.get("/tasks", headers={name: "Theirs@example.org"})).status_code == 200
+        assert (await client.get("/tasks", headers={name: account.uuid})).status_code == 200
+
+
+async def test_shortnames_of_two_accounts_do_not_meet(site: TestSite) -> None:
+    _, mine = await site.account("mine@example.org")
+    _, theirs = await site.account("theirs@example.org")
+    found = []
+    for token in (mine, theirs):
+        async with site.client(token) as client:
+            uuid = (await client.post("/tasks", json=a_task(shortname="same"))).json()["uuid"]
+            found.append((await client.get("/tasks/same")).json()["uuid"] == uuid)
+            again = await client.post("/tasks", json=a_task(shortname="same"))
+            assert again.status_code == 409
+            assert "shortname" in again.json()["message"]
+    assert found == [True, True]
+
+
+async def test_the_door_answers_every_form_of_a_path(api: httpx.AsyncClient) -> None:
+    uuid = (await api.post("/v1/tasks/", json=a_task(shortname="Mixed"))).json()["uuid"]
+    for path in ("/tasks/Mixed", "//tasks/Mixed", "/v1/tasks/Mixed/", "/v1.0/Tasks/Mixed", f"/tasks/{uuid.upper()}"):
+        answer = await api.get(f"http://api.test{path}")
+        assert (answer.status_code, answer.json()["uuid"]) == (200, uuid), path
+    for path in ("/", "/v1", "/v1/", "//"):
+        answer = await api.get(f"http://api.test{path}")
+        assert (answer.status_code, answer.content) == (200, b""), path
