@@ -1,0 +1,172 @@
+# ruff: noqa: E501 (a table is read line by line)
+"""Broken copies of the program, to see that the properties catch them.
+
+    python -m tests.property.mutants [NAME ...]
+
+Each mutant is one textual change of one file and the property that must notice it. The change is made in a copy
+of the package, in a folder of its own, and the property runs there in a process of its own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "src" / "hearth"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One change that makes the program wrong."""
+
+    name: str
+    file: str  # in src/hearth
+    old: str  # there exactly once
+    new: str
+    caught_by: str  # module of tests/property, and function
+
+
+RANGES, INSTANCE, TASK, OUTPUT = "domain/ranges.py", "domain/instance.py", "domain/task.py", "domain/output.py"
+COMMAND, QUOTA, SPEC = "domain/command.py", "domain/quota.py", "domain/spec.py"
+BELIEVED = "test_instance.test_an_instance_is_what_was_believed_of_it"
+RETRIES = "test_instance.test_retries_stay_within_both_limits_and_use_them_up"
+SETS = "test_ranges.test_union_difference_and_intersection_are_those_of_sets"
+RECOUNT = "test_task.test_moves_in_batches_make_the_progress_that_a_recount_finds"
+MIXTURE = "test_task.test_the_state_of_any_mixture_is_the_one_in_plain_words"
+BYTEWISE = "test_output.test_the_stream_is_what_writing_byte_by_byte_would_make"
+CUT = "test_output.test_a_cut_falls_between_characters_and_lets_the_rest_come"
+REFERENCES = "test_command.test_known_references_become_their_values_and_nothing_else_changes"
+LEFT = "test_quota.test_what_is_left_fits_and_one_more_does_not"
+
+MUTANTS = [
+    Mutant("ranges that touch stay apart", RANGES, "low <= result[-1][1] + 1", "low <= result[-1][1]", SETS),
+    Mutant("a span that ends inside another shortens it", RANGES, "if high > result[-1][1]:", "if True:", SETS),
+    Mutant("a difference leaves the hole's end", RANGES, "holes[hole][1] + 1)", "holes[hole][1])", SETS),
+    Mutant("a hole counts for one span only", RANGES, "holes[at][1] < low", "holes[at][0] < low", SETS),
+    Mutant("the first are one more", RANGES, "low + size - 1)", "low + size)", "test_ranges.test_the_first_are_the_smallest"),
+    Mutant("the end is not a member", RANGES, "<= number <=", "<= number <", "test_ranges.test_membership_is_that_of_the_set"),
+    Mutant("one number is written as a range", RANGES, '"{low}" if', '"{low}," if', "test_ranges.test_what_is_written_is_read_back"),
+    Mutant("a range is read without its end", RANGES, "spans.append((low, high))\n        spans", "spans.append((low, low))\n        spans",
+           "test_ranges.test_a_text_means_its_numbers_however_it_is_written"),
+    Mutant("no fence", INSTANCE, "if attempt != instance.attempt or not", "if not", BELIEVED),
+    Mutant("the end is not fenced", INSTANCE, " or not instance.state.is_live:", ":", BELIEVED),
+    Mutant("a claim of anything", INSTANCE, "is not InstanceState.WAITING:", "is None:", BELIEVED),
+    Mutant("a loss counts as a failure", INSTANCE, "losses=instance.losses + 1)", "losses=instance.losses + 1, failures=9)", BELIEVED),
+    Mutant("one loss too many", INSTANCE, "gone.losses <= event", "gone.losses - 1 <= event", BELIEVED),
+    Mutant("a cancelled instance succeeds", INSTANCE, "is InstanceState.CANCELLING:\n        return replace(measured",
+           "is None:\n        return replace(measured", BELIEVED),
+    Mutant("a cancelled instance waits after a loss", INSTANCE, "is InstanceState.CANCELLING:\n        return replace(gone",
+           "is None:\n        return replace(gone", BELIEVED),
+    Mutant("a cancel undoes an end", INSTANCE, "if instance.state.is_final or instance.state", "if instance.state", BELIEVED),
+    Mutant("every failure publishes", INSTANCE, "[Retried(event.attempt, event.failure, counts=True)]",
+           "[Retried(event.attempt, event.failure, counts=True), Published(event.attempt)]", BELIEVED),
+    Mutant("a retry keeps its node", INSTANCE, "instance,\n        node_id=None,", "instance,", BELIEVED),
+    Mutant("a retry ends", INSTANCE, "state=InstanceState.WAITING, ended_at=None)", "state=InstanceState.WAITING)", BELIEVED),
+    Mutant("a start is believed twice", INSTANCE, "if instance.state is not InstanceState.DISPATCHED:", "if instance.state.is_final:",
+           BELIEVED),
+    Mutant("a cancel stops twice", INSTANCE, "instance.state is InstanceState.CANCELLING:\n                return", "False:\n                return",
+           "test_instance.test_saying_a_thing_twice_changes_nothing"),
+    Mutant("the looser limit counts", INSTANCE, "task_retries < self.total) and (", "task_retries < self.total) or (", RETRIES),
+    Mutant("one retry too few", INSTANCE, "failures <= self.per_instance", "failures < self.per_instance", RETRIES),
+    Mutant("one retry too many", INSTANCE, "task_retries < self.total", "task_retries <= self.total", RETRIES),
+    Mutant("there and back is forgotten", TASK, ")[number] = is_in", ").setdefault(number, is_in)", RECOUNT),
+    Mutant("counts only grow", TASK, "(1 if is_in else -1)", "1", RECOUNT),
+    Mutant("who started is replaced", TASK, "progress.started | RangeSet", "RangeSet", RECOUNT),
+    Mutant("failures hide cancels", TASK, "if progress.cancelled:", "if progress.cancelled and not progress.failed:", MIXTURE),
+    Mutant("dispatched is not queued", TASK, " or progress.dispatched > 0", "", MIXTURE),
+    Mutant("a cancel hides a delete", TASK, "if delete_requested:", "if delete_requested and not cancel_requested:", MIXTURE),
+    Mutant("uploading is before the run", TASK, "if progress.ended or progress.uploading:", "if progress.ended:", MIXTURE),
+    Mutant("an open line goes on", OUTPUT, "tail == (number, attempt)", "tail[0] == number", BYTEWISE),
+    Mutant("no line ends for another", OUTPUT, 'text = b"\\n" + text', "pass", BYTEWISE),
+    Mutant("the last line end is followed by a prefix", OUTPUT, "data if ends_open else data[:-1]", "data", BYTEWISE),
+    Mutant("each chunk begins a line", OUTPUT, "if lead is not Lead.CONTINUE:", "if True:",
+           "test_output.test_where_a_chunk_is_cut_does_not_show"),
+    Mutant("a cut inside a character", OUTPUT, "return _whole_characters(window)", "return len(window)", CUT),
+    Mutant("a full window waits", OUTPUT, "len(data) < limit:", "len(data) <= limit:", CUT),
+    Mutant("three bytes of four are whole", OUTPUT, "4 if byte >> 3 == 30", "3 if byte >> 3 == 30", CUT),
+    Mutant("names have no dots", COMMAND, "_.\\-]+", "_\\-]+", REFERENCES),
+    Mutant("what is unknown is nothing", COMMAND, "values.get(match[1], match[0])", 'values.get(match[1], "")', REFERENCES),
+    Mutant("words are split at blanks", COMMAND, "shlex.split(command)", "command.split()",
+           "test_command.test_quoted_words_arrive_as_they_were"),
+    Mutant("one instance too many", QUOTA, "limits.max_instances - live if", "limits.max_instances - live + 1 if", LEFT),
+    Mutant("cores are rounded up", QUOTA, "/ cores_each + 1e-9", "/ cores_each + 0.5", LEFT),
+    Mutant("the looser quota counts", QUOTA, "left = min(left", "left = max(left", LEFT),
+    Mutant("less than nothing", QUOTA, "max(0, left)", "left", LEFT),
+    Mutant("a specification that changes by itself", SPEC, "    secrets_by_prefix: tuple[str, ...] = ()",
+           "    secrets_by_prefix: tuple[str, ...] = ()\n\n    def __post_init__(self) -> None:\n"
+           "        object.__setattr__(self, 'tags', tuple(dict.fromkeys(self.tags)) + ('x',))",
+           "test_spec.test_a_specification_is_read_back_as_it_was_written"),
+]  # fmt: skip
+
+
+def survivors(mutants: Sequence[Mutant], at_once: int = 2) -> list[str]:
+    """Run every mutant against its property; return what nobody noticed, and why."""
+    with ThreadPoolExecutor(at_once) as pool:
+        return [problem for problem in pool.map(_run, mutants) if problem]
+
+
+def _run(mutant: Mutant) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "hearth"
+        shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        file = copy / mutant.file
+        text = file.read_text()
+        if text.count(mutant.old) != 1:
+            return (
+                f"{mutant.name}: {mutant.old!r} is {text.count(mutant.old)} times in {mutant.file}; write a new mutant"
+            )
+        file.write_text(text.replace(mutant.old, mutant.new))
+        run = subprocess.run(
+            [sys.executable, "-m", "tests.property.mutants", "--check", mutant.caught_by, folder],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([folder, str(ROOT)]), "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+    if run.returncode == 0:
+        return f"{mutant.name}: {mutant.caught_by} holds although {mutant.file} is wrong"
+    if run.returncode != _CAUGHT:
+        return f"{mutant.name}: the property could not be run:\n{run.stderr[-2000:]}"
+    return ""
+
+
+_CAUGHT = 3
+
+
+def _check(caught_by: str, folder: str) -> int:
+    """In the process of one mutant: return `_CAUGHT` if the property fails on the copy in `folder`."""
+    from hypothesis import settings
+
+    module, function = caught_by.split(".")
+    test = getattr(importlib.import_module(f"tests.property.{module}"), function)
+    import hearth
+
+    assert hearth.__file__ is not None
+    assert hearth.__file__.startswith(folder), f"{hearth.__file__} is not the copy"
+    test = settings(settings.get_profile("mutants"))(test) if hasattr(test, "hypothesis") else test
+    try:
+        test()
+    except Exception as found:
+        print(type(found).__name__, found)
+        return _CAUGHT
+    return 0
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--check"]:
+        sys.exit(_check(*sys.argv[2:4]))
+    wanted = [mutant for mutant in MUTANTS if not sys.argv[1:] or mutant.name in sys.argv[1:]]
+    found = survivors(wanted)
+    print("\n".join(found) or f"all {len(wanted)} were caught")
+    sys.exit(bool(found))
