@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from hypothesis import assume, example, given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hearth.domain.output import cut, lead_of, leaves_open, merged
 from tests.property import laws  # noqa: F401
 
 DATA = st.lists(st.sampled_from([b"a", b"b>", b"\n", b"\n", b"7> ", "é".encode()]), max_size=6).map(b"".join)
+PLAIN = st.lists(st.sampled_from([b"a", b"bc", b"\n"]), max_size=6).map(b"".join)
 CHUNKS = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 2), DATA), max_size=12)
 
 
@@ -57,9 +58,8 @@ def test_where_a_chunk_is_cut_does_not_show(data: bytes, draws: st.DataObject):
     assert b"".join(stream(parts)) == b"".join(stream([(5, 1, data)]))
 
 
-@given(CHUNKS)
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 2), PLAIN), max_size=12))
 def test_each_line_begins_with_the_instance_that_wrote_it(chunks: list[tuple[int, int, bytes]]):
-    assume(all(b">" not in data for _, _, data in chunks))
     lines = b"".join(stream(chunks)).split(b"\n")
     shown: dict[int, bytes] = {}
     for line in lines:
@@ -81,8 +81,8 @@ def test_a_cut_falls_between_characters_and_lets_the_rest_come(text: str, limit:
     data[:size].decode()  # raises inside a character
     if len(data) >= limit:
         assert size > 0, "a full window always moves"
-    if flush and 0 < len(data) <= limit:
-        assert data[size:] == data.decode(errors="ignore").encode().join([b"", b""]) or len(data) - size <= 3
+    if flush and len(data) <= limit:
+        assert len(data) - size <= 3, "only the beginning of a character is kept back"
     if not flush and len(data) < limit:
         assert size == data.rfind(b"\n") + 1
     elif b"\n" in data[:limit] and len(data) > limit:

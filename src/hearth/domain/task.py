@@ -95,24 +95,23 @@ _LISTED = {
 class Moves:
     """Collects how instances of one task moved, then gives the progress after all of it."""
 
-    __slots__ = ("_counts", "_gained", "_lost", "_started")
+    __slots__ = ("_counts", "_listed", "_started")
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
-        self._gained: dict[str, list[int]] = {}
-        self._lost: dict[str, list[int]] = {}
+        self._listed: dict[str, dict[int, bool]] = {}  # by range set: who is in it after all moves, who is not
         self._started: list[int] = []
 
     def add(self, number: int, before: InstanceState, after: InstanceState) -> None:
         """Note that instance `number` went from `before` to `after`."""
         if before is after:
             return
-        for state, step, listed in ((before, -1, self._lost), (after, 1, self._gained)):
+        for state, is_in in ((before, False), (after, True)):
             name = _COUNTED.get(state)
             if name is None:
-                listed.setdefault(_LISTED[state], []).append(number)
+                self._listed.setdefault(_LISTED[state], {})[number] = is_in
             else:
-                self._counts[name] = self._counts.get(name, 0) + step
+                self._counts[name] = self._counts.get(name, 0) + (1 if is_in else -1)
 
     def started(self, number: int) -> None:
         """Note that instance `number` ran."""
@@ -123,14 +122,10 @@ class Moves:
         changes: dict[str, int | RangeSet] = {
             name: getattr(progress, name) + step for name, step in self._counts.items()
         }
-        for name in self._lost.keys() | self._gained.keys():
-            lost, gained = self._lost.get(name, []), self._gained.get(name, [])
-            both = set(lost) & set(gained)  # there and back within one batch
+        for name, moved in self._listed.items():
             value: RangeSet = getattr(progress, name)
-            if both:
-                lost = [n for n in lost if n not in both or n not in value]
-                gained = [n for n in gained if n not in both or n in value]
-            changes[name] = (value - RangeSet.of(lost)) | RangeSet.of(gained)
+            gone = RangeSet.of(number for number, is_in in moved.items() if not is_in)
+            changes[name] = (value - gone) | RangeSet.of(number for number, is_in in moved.items() if is_in)
         if self._started:
             changes["started"] = progress.started | RangeSet.of(self._started)
         return replace(progress, **changes)  # type: ignore[arg-type]
