@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hearth.agent.runtime.base import Lost
-from tests.integration.docker.runs import Runs, opened
+from tests.integration.docker.runs import DEADLINE_SECONDS, Runs, opened
 from tests.services.docker import DockerEngine
 from tests.services.process import await_true
 
@@ -24,6 +24,7 @@ class Relay:
         self._engine = engine.removeprefix("unix://")
         self._server: asyncio.Server | None = None
         self._open: dict[asyncio.StreamWriter, bytes] = {}
+        self._news = asyncio.Event()
 
     async def listen(self) -> None:
         """Begin to take connections."""
@@ -42,6 +43,13 @@ class Relay:
         for writer in chosen:
             writer.transport.abort()
         return len(chosen)
+
+    async def until_asked(self, asked: bytes) -> None:
+        """Wait until there is a connection on which `asked` was the last request."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not any(asked in request for request in self._open.values()):
+                await self._news.wait()
+                self._news.clear()
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         engine_reader, engine_writer = await asyncio.open_unix_connection(self._engine)
@@ -63,6 +71,7 @@ class Relay:
         while data := await reader.read(65536):
             if notes is not None and b" HTTP/1.1\r\n" in data:
                 self._open[notes] = data.split(b" HTTP/1.1\r\n")[-2]
+                self._news.set()
             writer.write(data)
             await writer.drain()
         if writer.can_write_eof():
@@ -93,6 +102,7 @@ async def test_a_run_whose_connections_break_is_told_whole(runs: Runs, relay: Re
         await agent.shown("task.0.1", b"begun\n")
         await agent.started("task.0.1")
         assert relay.cut(asked) >= 1
+        await relay.until_asked(b"/logs")
         await asyncio.to_thread((spec.directory / "gate").write_text, "between\n")
         exit = await agent.exit_of("task.0.1")
         assert (exit.exit_code, agent.stdout()) == (5, b"begun\nbetween\nlast\n")
@@ -106,8 +116,9 @@ async def test_a_run_that_is_followed_by_its_log_survives_a_break_of_that_too(
         await first.runtime.start([spec])
         await first.shown("task.0.1", b"begun\n")
     async with behind(relay, runs, site) as agent:
-        await agent.shown("task.0.1", b"begun\n")
+        await relay.until_asked(b"/logs")
         assert relay.cut(b"/logs") == 1
+        await relay.until_asked(b"/logs")
         await asyncio.to_thread((spec.directory / "gate").write_text, "between\n")
         exit = await agent.exit_of("task.0.1")
         assert (exit.exit_code, agent.stdout()) == (5, b"begun\nbetween\nlast\n")

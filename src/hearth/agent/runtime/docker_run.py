@@ -388,15 +388,15 @@ def exited(key: str, container: Container, usage: Usage, spool: Spool) -> Exited
 async def _ended(waiting: asyncio.Task[None], copying: asyncio.Task[None]) -> None:
     """Return when the container has ended; raise when its output cannot be copied any more."""
     await asyncio.wait([waiting, copying], return_when=asyncio.FIRST_COMPLETED)
-    if copying.done() and not waiting.done():  # a container may close its output and run on
+    if copying.done() and not waiting.done():
         broke = copying.exception()
-        if isinstance(broke, (EngineGone, EngineRefused)):
-            # If the engine went away, the other connection tells it too.
-            await asyncio.wait([waiting], timeout=SETTLING_SECONDS)
-            if not waiting.done():
-                raise _OutputBroke(str(broke)) from broke
-        elif broke is not None:
+        if broke is not None and not isinstance(broke, (EngineGone, EngineRefused)):
             raise broke
+        # The end of the container is told a little after that of its output, and an engine that went away
+        # breaks both connections.
+        await asyncio.wait([waiting], timeout=SETTLING_SECONDS)
+        if not waiting.done():
+            raise _OutputBroke(f"No more output comes: {broke or 'the connection was closed'}.")
     await waiting
 
 
