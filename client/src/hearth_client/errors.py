@@ -22,9 +22,7 @@ class ClientError(Exception):
 class HttpError(ClientError):
     """The platform answered, and refused."""
 
-    def __init__(
-        self, status: int, message: str, body: Any = None, headers: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, status: int, message: str, body: Any = None, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(f"{status}: {message}")
         self.status = status
         self.message = message
