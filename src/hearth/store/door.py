@@ -12,6 +12,7 @@ import contextlib
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ T = TypeVar("T")
 
 # Longer groups would make the first writer of a group wait for the last.
 GROUP_LIMIT = 64
+# How long SQLite waits for another process that writes.
+BUSY_SECONDS = 30
 
 
 @dataclass(slots=True)
@@ -43,15 +46,15 @@ def open_engine(url: str, *, readers: int = 4) -> Engine:
         poolclass=QueuePool,
         pool_size=readers + 1,
         max_overflow=2,
-        connect_args={"check_same_thread": False, "timeout": 30, "cached_statements": 512},
+        connect_args={"check_same_thread": False, "timeout": BUSY_SECONDS, "cached_statements": 512},
     )
 
     @event.listens_for(engine, "connect")
     def _on_connect(raw: sqlite3.Connection, _record: object) -> None:
         # The driver must not open transactions by itself: BEGIN is ours (see _begin).
         raw.isolation_level = None
+        _use_wal(raw)
         for pragma in (
-            "journal_mode=WAL",
             "synchronous=FULL",
             "foreign_keys=ON",
             "cache_size=-65536",
@@ -67,6 +70,19 @@ def open_engine(url: str, *, readers: int = 4) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
     return engine
+
+
+def _use_wal(raw: sqlite3.Connection) -> None:
+    """Switch to the write-ahead log; the switch of a new file does not wait for others by itself."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            raw.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.005)
 
 
 class Store:
