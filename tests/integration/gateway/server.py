@@ -15,9 +15,9 @@ import uvicorn
 from botocore.config import Config
 from sqlalchemy import insert
 
+from hearth.control.accounts import AccountSecret
 from hearth.control.blobs import BlobStore
 from hearth.gateway.app import Gateway
-from hearth.gateway.auth import AccountSecret
 from hearth.objects.disk import BlobFiles
 from hearth.store.door import Store, open_engine
 from hearth.store.tables import accounts, metadata

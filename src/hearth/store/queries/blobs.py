@@ -118,7 +118,7 @@ def doom_old(connection: Connection, now: int, limit: int) -> list[int]:
         .where(blobs.c.references == 0, blobs.c.sweep_at <= now)
         .order_by(blobs.c.sweep_at)
         .limit(limit)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True, key_share=True)
     )
     return doom(connection, list(found.scalars()), now)
 
@@ -134,7 +134,7 @@ def doom(connection: Connection, blob_ids: Iterable[int], now: int) -> list[int]
         rows = connection.execute(
             select(blobs.c.id, blobs.c.parts, blobs.c.data.is_not(None).label("is_small"))
             .where(blobs.c.id.in_(ids), blobs.c.references == 0)
-            .with_for_update()
+            .with_for_update(key_share=True)
         ).all()
         without_file = [row.id for row in rows if row.is_small or row.parts is not None]
         filed = [row.id for row in rows if not row.is_small and row.parts is None]

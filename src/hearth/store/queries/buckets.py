@@ -48,7 +48,7 @@ def find(connection: Connection, account_id: int, name: str) -> BucketRow | None
 def lock(connection: Connection, account_id: int, bucket_id: int) -> BucketRow | None:
     """Return the bucket; nobody else changes it or what is in it before this transaction ends."""
     query: Select[Any] = select(*_COLUMNS).where(buckets.c.id == bucket_id, buckets.c.account_id == account_id)
-    return _one(connection, query.with_for_update())
+    return _one(connection, query.with_for_update(key_share=True))
 
 
 def create(connection: Connection, account_id: int, name: str, now: int) -> BucketRow:

@@ -1,7 +1,8 @@
 """What an account may store and does store.
 
 Whoever changes what an account stores locks its row first, then the bucket's, then the blobs': one order
-everywhere, so that two transactions never wait for each other.
+everywhere, so that two transactions never wait for each other. Locks are PostgreSQL's FOR NO KEY UPDATE
+(`key_share`): rows that refer to the account take FOR KEY SHARE, which must go together with them.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def add(connection: Connection, account_id: int, *, bucket_bytes: int = 0, bucke
 
 def _find(connection: Connection, account_id: int, *, lock: bool) -> StorageQuota:
     query = select(accounts.c.buckets, accounts.c.bucket_bytes, accounts.c.limits).where(accounts.c.id == account_id)
-    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    row = connection.execute(query.with_for_update(key_share=True) if lock else query).one_or_none()
     if row is None:
         raise Missing("account", str(account_id))
     limits = json.loads(row.limits or "{}")
