@@ -23,12 +23,12 @@ class About(Controller):
 
     tags = ["site"]
 
-    @get("/settings", security=[])
+    @get("/settings")
     async def settings(self, request: ApiRequest) -> SiteSettings:
         """Where the storage is."""
         return SiteSettings(storage=site_of(request).storage_url or None)
 
-    @get("/versions", security=[])
+    @get("/versions")
     async def versions(self) -> list[Version]:
         """The versions of the API."""
         return VERSIONS

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
 from hearth.domain.quota import Limits
 from hearth.store.tables import accounts, instances, organizations, projects, tasks, tokens
@@ -187,5 +187,5 @@ def use(connection: Connection, account_id: int) -> Use:
     return Use(*row, live_by_class=by_class)
 
 
-def _counts(now: int) -> tuple[object, ...]:
+def _counts(now: int) -> tuple[ColumnElement[bool], ...]:
     return tokens.c.revoked_at.is_(None), tokens.c.expires_at.is_(None) | (tokens.c.expires_at > now)

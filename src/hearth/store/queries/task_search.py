@@ -6,6 +6,7 @@ answers is read from a bounded number of rows: a page may then be short although
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -34,6 +35,14 @@ class Operator(Enum):
     MATCHES = "Like"
     IN = "In"
     NOT_IN = "NotIn"
+
+
+_COMPARED: Final[dict[Operator, Any]] = {
+    Operator.LESS: operator.lt,
+    Operator.LESS_OR_EQUAL: operator.le,
+    Operator.GREATER: operator.gt,
+    Operator.GREATER_OR_EQUAL: operator.ge,
+}
 
 
 class Special(Enum):
@@ -182,7 +191,8 @@ def _sorted(column: ColumnElement[Any], order: Order) -> Any:
 
 def count(connection: Connection, account_id: int) -> int:
     """Return how many tasks the account has."""
-    return connection.execute(select(accounts.c.tasks).where(accounts.c.id == account_id)).scalar_one()
+    found: int = connection.execute(select(accounts.c.tasks).where(accounts.c.id == account_id)).scalar_one()
+    return found
 
 
 def count_passing(connection: Connection, account_id: int, where: Filter) -> int:
@@ -219,6 +229,7 @@ def condition(connection: Connection, account_id: int, where: Filter) -> ColumnE
 
 def _compare(column: ColumnElement[Any] | None, where: Leaf) -> ColumnElement[bool]:
     values = where.values
+    value: Any = values[0] if values else None
     if column is None:
         passes = {
             Operator.EQUAL: None in values,
@@ -229,26 +240,20 @@ def _compare(column: ColumnElement[Any] | None, where: Leaf) -> ColumnElement[bo
         return true() if passes.get(where.operator, False) else false()
     match where.operator:
         case Operator.EQUAL:
-            return column.is_(None) if values[0] is None else column == values[0]
+            return column.is_(None) if value is None else column == value
         case Operator.NOT_EQUAL:
-            return column.is_not(None) if values[0] is None else or_(column != values[0], column.is_(None))
+            return column.is_not(None) if value is None else or_(column != value, column.is_(None))
         case Operator.IN:
-            given = [value for value in values if value is not None]
+            given = [one for one in values if one is not None]
             return or_(column.in_(given), column.is_(None)) if None in values else column.in_(given)
         case Operator.NOT_IN:
-            given = [value for value in values if value is not None]
+            given = [one for one in values if one is not None]
             other = column.not_in(given)
             return and_(other, column.is_not(None)) if None in values else or_(other, column.is_(None))
-        case Operator.LESS:
-            return column < values[0]
-        case Operator.LESS_OR_EQUAL:
-            return column <= values[0]
-        case Operator.GREATER:
-            return column > values[0]
-        case Operator.GREATER_OR_EQUAL:
-            return column >= values[0]
         case _:
-            raise AssertionError(where.operator)
+            compare = _COMPARED[where.operator]
+            passing: ColumnElement[bool] = compare(column, value)
+            return passing
 
 
 def _tag_condition(account_id: int, where: Leaf) -> ColumnElement[bool]:
@@ -310,7 +315,7 @@ def _edge(
         ids = [(tasks.c.id, tasks.c.account_id == account_id)]
     else:
         ids = [(task_tags.c.task_id, and_(task_tags.c.account_id == account_id, task_tags.c.tag == t)) for t in tags]
-    edges = []
+    edges: list[int] = []
     for column, theirs in ids:
         query = select(column).where(theirs, *_between(column, after, None, descending))
         query = query.order_by(column.desc() if descending else column).offset(WINDOW - 1).limit(1)
