@@ -8,8 +8,9 @@ account's counters are all written there, for the whole batch.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field
 
+from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from hearth.domain.instance import (
@@ -26,7 +27,28 @@ from hearth.domain.ranges import RangeSet
 from hearth.domain.task import Moves, task_state
 from hearth.store.queries import accounts_counters, history, instances, tasks
 from hearth.store.queries.instances import Stored
-from hearth.store.queries.tasks import Standing
+from hearth.store.queries.tasks import Standing, TaskRow
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What a batch adds to one task."""
+
+    moves: Moves = field(default_factory=Moves)
+    requeued: int = 0
+    retries: int = 0
+    executed: int = 0
+    first_started_at: int | None = None
+
+    def apply(self, task: Standing) -> Standing:
+        return replace(
+            task,
+            progress=self.moves.apply(task.progress),
+            requeued=task.requeued + self.requeued,
+            retries=task.retries + self.retries,
+            execution_microseconds=task.execution_microseconds + self.executed,
+            first_started_at=self.first_started_at if task.first_started_at is None else task.first_started_at,
+        )
 
 
 class Changes:
@@ -42,7 +64,7 @@ class Changes:
         self._instances: dict[tuple[int, int], Stored] = {}
         self._rows: set[tuple[int, int]] = set()
         self._touched: set[tuple[int, int]] = set()
-        self._moves: dict[int, Moves] = {}
+        self._tallies: dict[int, _Tally] = {}
         self._attempts: list[dict[str, object]] = []
 
     def load_tasks(self, ids: Iterable[int]) -> None:
@@ -50,6 +72,11 @@ class Changes:
         loaded = tasks.lock_standings(self.connection, set(ids) - self.tasks.keys())
         self.tasks.update(loaded)
         self._before.update(loaded)
+
+    def adopt_tasks(self, rows: Iterable[TaskRow]) -> None:
+        """Take tasks that were read and locked already."""
+        for row in rows:
+            self.tasks[row.id] = self._before[row.id] = row.standing()
 
     def load_instances(self, keys: Iterable[tuple[int, int]]) -> None:
         """Read these (task, number); those without a row are untouched."""
@@ -96,30 +123,27 @@ class Changes:
         return effects
 
     def _count(self, key: tuple[int, int], before: Instance, after: Instance) -> None:
-        task = self.tasks[key[0]]
-        moves = self._moves.get(key[0])
-        if moves is None:
-            moves = self._moves[key[0]] = Moves()
-        moves.add(key[1], before.state, after.state)
+        tally = self._tallies.get(key[0])
+        if tally is None:
+            tally = self._tallies[key[0]] = _Tally()
+        tally.moves.add(key[1], before.state, after.state)
         if after.started_at is not None and before.started_at is None:
-            moves.started(key[1])
-            if task.first_started_at is None:
-                task = self.tasks[key[0]] = replace(task, first_started_at=after.started_at)
-        requeued = task.requeued
+            tally.moves.started(key[1])
+            if tally.first_started_at is None:
+                tally.first_started_at = after.started_at
         if before.state is InstanceState.WAITING and before.attempt > 0:
-            requeued -= 1
+            tally.requeued -= 1
         if after.state is InstanceState.WAITING:
-            requeued += 1
+            tally.requeued += 1
+            tally.retries += after.failures > before.failures
             self.room_made = True
-        executed = task.execution_microseconds
         if before.state.is_live and not after.state.is_live and after.started_at is not None:
-            executed += max(0, (after.exited_at or self.now) - after.started_at)
-        self.tasks[key[0]] = replace(
-            task,
-            requeued=requeued,
-            execution_microseconds=executed,
-            retries=task.retries + (after.failures > before.failures and after.state is InstanceState.WAITING),
-        )
+            tally.executed += max(0, (after.exited_at or self.now) - after.started_at)
+
+    def retries(self, task_id: int) -> int:
+        """Return how many retries the task has used, those of this batch included."""
+        tally = self._tallies.get(task_id)
+        return self.tasks[task_id].retries + (tally.retries if tally else 0)
 
     def _keep_attempt(self, before: Instance, after: Instance, effect: Retried) -> None:
         self._attempts.append(
@@ -157,9 +181,9 @@ class Changes:
         changed: list[Standing] = []
         for task_id, task in self.tasks.items():
             before = self._before[task_id]
-            moves = self._moves.get(task_id)
-            if moves is not None:
-                task = replace(task, progress=moves.apply(task.progress))
+            tally = self._tallies.get(task_id)
+            if tally is not None:
+                task = tally.apply(task)
             if task is before:
                 continue
             state = task_state(
@@ -182,7 +206,7 @@ class Changes:
         accounts_counters.apply(self.connection, counters)
         history.add(self.connection, lines)
         instances.add_attempts(self.connection, self._attempts)
-        self._moves.clear()
+        self._tallies.clear()
         self._touched.clear()
         self._attempts = []
         self._before.update(self.tasks)

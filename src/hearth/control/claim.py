@@ -54,7 +54,7 @@ def claim(connection: Connection, rooms: Sequence[NodeRoom], boots: dict[int, in
         return []
     rows = {task.id: task for task in queue}
     changes = Changes(connection, now)
-    changes.load_tasks(dispatch.task_id for dispatch in dispatches)
+    changes.adopt_tasks(rows[task_id] for task_id in dict.fromkeys(d.task_id for d in dispatches))
     for dispatch in dispatches:
         if changes.tasks[dispatch.task_id].requeued:
             changes.adopt(instances.load_ranges(connection, dispatch.task_id, dispatch.numbers))

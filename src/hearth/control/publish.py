@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
+from msgspec.structs import replace
 
 from hearth.control.changes import Changes
 from hearth.store.queries import accounts_counters, buckets, instances, objects, tasks
@@ -49,7 +51,7 @@ def publish(changes: Changes, publications: Sequence[Publication]) -> None:
     noted = [p for p in publications if p.files or p.notes]
     rows = tasks.many(changes.connection, sorted({p.task_id for p in noted if p.files}))
     bucket_ids: dict[tuple[int, str], int] = {}
-    results: list[dict[str, object]] = []
+    results: list[tuple[str | None, str | None, int, int]] = []
     for publication in noted:
         keys: list[str] = []
         if publication.files:
@@ -67,16 +69,11 @@ def publish(changes: Changes, publications: Sequence[Publication]) -> None:
             keys = [f"{spec.result_bucket}/{each.key}" for each in new]
             standing = changes.tasks[publication.task_id]
             changes.tasks[publication.task_id] = replace(standing, results_count=standing.results_count + 1)
-        results.append(
-            {
-                "key_task": publication.task_id,
-                "key_number": publication.number,
-                "v_results": msgspec.json.encode(keys).decode() if keys else None,
-                "v_details": _details(publication.notes),
-            }
-        )
+        told = msgspec.json.encode(keys).decode() if keys else None
+        results.append((told, _details(publication.notes), publication.task_id, publication.number))
     instances.set_results(changes.connection, results)
 
 
+@functools.lru_cache(maxsize=256)
 def _details(notes: tuple[str, ...]) -> str | None:
     return msgspec.json.encode({"notes": list(notes)}).decode() if notes else None

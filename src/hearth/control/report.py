@@ -88,7 +88,7 @@ def _ended(changes: Changes, end: wire.Ended, now: int) -> Ended:
         task = changes.tasks[end.task]
         instance = changes.stored(end.task, end.number).instance
         wanted = not (task.cancel_requested or task.delete_requested)
-        retry = wanted and task.rule.allows(instance.failures + 1, task.retries)
+        retry = wanted and task.rule.allows(instance.failures + 1, changes.retries(end.task))
     return Ended(
         attempt=end.attempt,
         at=now,

@@ -17,9 +17,12 @@ the word of the node that holds the attempt (its container is gone) or by the lo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import assert_never
+
+import msgspec
+from msgspec.structs import replace
 
 from hearth.domain.errors import StaleLease, TransitionRefused
 
@@ -54,9 +57,8 @@ class Failure:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Instance:
-    """One numbered run of a task."""
+class Instance(msgspec.Struct, frozen=True):
+    """One numbered run of a task. A struct: thousands are made a second, several times faster than a dataclass."""
 
     task_id: int
     number: int

@@ -9,15 +9,15 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from hearth.domain.errors import Invalid
 
 _ITEM = re.compile(r"\s*(\d{1,18})\s*(?:-\s*(\d{1,18})\s*)?\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class RangeSet:
+class RangeSet(msgspec.Struct, frozen=True):
     """A set of non-negative integers; `spans` are inclusive, sorted, apart from each other."""
 
     spans: tuple[tuple[int, int], ...] = ()
@@ -25,7 +25,8 @@ class RangeSet:
     @staticmethod
     def of(numbers: Iterable[int]) -> RangeSet:
         """Return the set of these numbers, in any order, doubled or not."""
-        return RangeSet(tuple(_merged(sorted((n, n) for n in numbers))))
+        spans = sorted([(n, n) for n in numbers])
+        return RangeSet(tuple(_merged(spans)) if len(spans) > 1 else tuple(spans))
 
     @staticmethod
     def count(size: int) -> RangeSet:
@@ -35,8 +36,10 @@ class RangeSet:
     @staticmethod
     def parse(text: str, field: str = "advancedRanges") -> RangeSet:
         """Read the text form; raise `Invalid` naming `field` when it is something else."""
+        if text.isdecimal() and text.isascii() and len(text) <= 18:
+            return RangeSet(((int(text), int(text)),))
         if not text.strip():
-            return RangeSet()
+            return EMPTY
         spans = []
         for item in text.split(","):
             match = _ITEM.match(item)
@@ -54,6 +57,9 @@ class RangeSet:
         return ",".join(f"{low}" if low == high else f"{low}-{high}" for low, high in self.spans)
 
     def __len__(self) -> int:
+        if len(self.spans) == 1:
+            [(low, high)] = self.spans
+            return high - low + 1
         return sum(high - low + 1 for low, high in self.spans)
 
     def __bool__(self) -> bool:
@@ -77,6 +83,8 @@ class RangeSet:
     def __sub__(self, other: RangeSet) -> RangeSet:
         if not other.spans or not self.spans:
             return self
+        if self.spans == other.spans:
+            return EMPTY
         left: list[tuple[int, int]] = []
         holes = other.spans
         at = 0
@@ -106,6 +114,9 @@ class RangeSet:
             taken.append((low, high))
             size -= high - low + 1
         return RangeSet(tuple(taken))
+
+
+EMPTY = RangeSet()
 
 
 def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -5,11 +5,13 @@ A task has no state of its own: `task_state` derives it from the counts, in the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+import msgspec
+from msgspec.structs import replace
+
 from hearth.domain.instance import InstanceState
-from hearth.domain.ranges import RangeSet
+from hearth.domain.ranges import EMPTY, RangeSet
 
 
 class TaskState(StrEnum):
@@ -35,8 +37,7 @@ class TaskState(StrEnum):
 _FINAL = frozenset({TaskState.SUCCESS, TaskState.FAILURE, TaskState.CANCELLED})
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(msgspec.Struct, frozen=True):
     """How far the instances of one task are: who waits, who ended how, and how many are in between."""
 
     total: int
@@ -45,10 +46,10 @@ class Progress:
     running: int = 0
     uploading: int = 0
     cancelling: int = 0
-    succeeded: RangeSet = field(default_factory=RangeSet)
-    failed: RangeSet = field(default_factory=RangeSet)
-    cancelled: RangeSet = field(default_factory=RangeSet)
-    started: RangeSet = field(default_factory=RangeSet)  # ran at least once
+    succeeded: RangeSet = EMPTY
+    failed: RangeSet = EMPTY
+    cancelled: RangeSet = EMPTY
+    started: RangeSet = EMPTY  # ran at least once
 
     @property
     def ended(self) -> int:
@@ -128,7 +129,7 @@ class Moves:
             changes[name] = (value - gone) | RangeSet.of(number for number, is_in in moved.items() if is_in)
         if self._started:
             changes["started"] = progress.started | RangeSet.of(self._started)
-        return replace(progress, **changes)  # type: ignore[arg-type]
+        return replace(progress, **changes)
 
 
 def task_state(progress: Progress, *, cancel_requested: bool, delete_requested: bool) -> TaskState:

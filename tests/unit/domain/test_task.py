@@ -1,8 +1,7 @@
 """The states that users see, from counts."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from hearth.domain.ranges import RangeSet
 from hearth.domain.task import Progress, TaskState, task_state

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, tuple_, update
 
 from hearth.domain.instance import Failure, Instance, InstanceState
 from hearth.domain.ranges import RangeSet
+from hearth.store.bulk import Bulk
 from hearth.store.tables import attempts, instances
 
 
@@ -70,8 +71,7 @@ _DOMAIN = tuple(
 _KEY_LIMIT = 400
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True):
     """An instance as the domain sees it, and how much output its current attempt has stored."""
 
     instance: Instance
@@ -138,104 +138,112 @@ def load_ranges(connection: Connection, task_id: int, numbers: RangeSet) -> dict
     return found
 
 
-@functools.cache
-def _insert() -> Any:
-    return insert(instances)
+_CLAIMED = [
+    "task_id",
+    "number",
+    "account_id",
+    "state",
+    "attempt",
+    "failures",
+    "losses",
+    "node_id",
+    "boot",
+    "dispatched_at",
+]
+_insert = Bulk(lambda: insert(instances).values({n: bindparam(n) for n in _CLAIMED}), _CLAIMED)
+_CHANGING = [
+    "state",
+    "attempt",
+    "failures",
+    "losses",
+    "node_id",
+    "boot",
+    "dispatched_at",
+    "started_at",
+    "exited_at",
+    "ended_at",
+    "exit_code",
+    "error_code",
+    "error_message",
+    "cpu_microseconds",
+    "peak_memory",
+    "stdout_bytes",
+    "stderr_bytes",
+]
 
 
-@functools.cache
-def _update() -> Any:
-    changed = [
-        "state",
-        "attempt",
-        "failures",
-        "losses",
-        "node_id",
-        "boot",
-        "dispatched_at",
-        "started_at",
-        "exited_at",
-        "ended_at",
-        "exit_code",
-        "error_code",
-        "error_message",
-        "cpu_microseconds",
-        "peak_memory",
-        "stdout_bytes",
-        "stderr_bytes",
-    ]
-    return (
-        update(instances)
-        .where(instances.c.task_id == bindparam("key_task"), instances.c.number == bindparam("key_number"))
-        .values({name: bindparam("v_" + name) for name in changed})
+def _update(columns: Sequence[str]) -> Bulk:
+    return Bulk(
+        lambda: (
+            update(instances)
+            .where(instances.c.task_id == bindparam("key_task"), instances.c.number == bindparam("key_number"))
+            .values({name: bindparam("v_" + name) for name in columns})
+        ),
+        [*("v_" + name for name in columns), "key_task", "key_number"],
     )
+
+
+_save = _update(_CHANGING)
+_save_results = _update(["results", "details"])
 
 
 def insert_claimed(connection: Connection, account_of: dict[int, int], fresh: Sequence[Instance]) -> None:
     """Add rows for instances that were claimed for the first time."""
-    if fresh:
-        connection.execute(
-            _insert(),
-            [
-                {
-                    "task_id": i.task_id,
-                    "number": i.number,
-                    "account_id": account_of[i.task_id],
-                    "state": int(i.state),
-                    "attempt": i.attempt,
-                    "failures": i.failures,
-                    "losses": i.losses,
-                    "node_id": i.node_id,
-                    "boot": i.boot,
-                    "dispatched_at": i.dispatched_at,
-                }
-                for i in fresh
-            ],
-        )
+    _insert.run(
+        connection,
+        (
+            (
+                i.task_id,
+                i.number,
+                account_of[i.task_id],
+                int(i.state),
+                i.attempt,
+                i.failures,
+                i.losses,
+                i.node_id,
+                i.boot,
+                i.dispatched_at,
+            )
+            for i in fresh
+        ),
+    )
 
 
 def save(connection: Connection, changed: Sequence[Stored]) -> None:
     """Write instances that have a row already."""
-    if not changed:
-        return
-    rows = []
-    for stored in changed:
-        i = stored.instance
-        rows.append(
-            {
-                "key_task": i.task_id,
-                "key_number": i.number,
-                "v_state": int(i.state),
-                "v_attempt": i.attempt,
-                "v_failures": i.failures,
-                "v_losses": i.losses,
-                "v_node_id": i.node_id,
-                "v_boot": i.boot,
-                "v_dispatched_at": i.dispatched_at,
-                "v_started_at": i.started_at,
-                "v_exited_at": i.exited_at,
-                "v_ended_at": i.ended_at,
-                "v_exit_code": i.exit_code,
-                "v_error_code": None if i.failure is None else i.failure.code,
-                "v_error_message": None if i.failure is None else i.failure.message,
-                "v_cpu_microseconds": i.cpu_microseconds,
-                "v_peak_memory": i.peak_memory,
-                "v_stdout_bytes": stored.stdout_bytes,
-                "v_stderr_bytes": stored.stderr_bytes,
-            }
-        )
-    connection.execute(_update(), rows)
+    _save.run(connection, (_changing(stored) for stored in changed))
 
 
-def set_results(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Write what attempts published and noted: rows of key_task, key_number, v_results, v_details."""
-    if rows:
-        connection.execute(
-            update(instances)
-            .where(instances.c.task_id == bindparam("key_task"), instances.c.number == bindparam("key_number"))
-            .values(results=bindparam("v_results"), details=bindparam("v_details")),
-            rows,
-        )
+def _changing(stored: Stored) -> tuple[Any, ...]:
+    """Return the values of `_CHANGING`, then the key."""
+    i = stored.instance
+    failure = i.failure
+    return (
+        int(i.state),
+        i.attempt,
+        i.failures,
+        i.losses,
+        i.node_id,
+        i.boot,
+        i.dispatched_at,
+        i.started_at,
+        i.exited_at,
+        i.ended_at,
+        i.exit_code,
+        None if failure is None else failure.code,
+        None if failure is None else failure.message,
+        i.cpu_microseconds,
+        i.peak_memory,
+        stored.stdout_bytes,
+        stored.stderr_bytes,
+        i.task_id,
+        i.number,
+    )
+
+
+def set_results(connection: Connection, rows: Iterable[tuple[str | None, str | None, int, int]]) -> None:
+    """Write what attempts published and noted: rows of results, details, task, number."""
+    _save_results.run(connection, rows)
 
 
 def add_attempts(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from hearth.domain.instance import RetryRule
 from hearth.domain.ranges import RangeSet
 from hearth.domain.spec import TaskSpec
 from hearth.domain.task import Progress, TaskState
+from hearth.store.bulk import Bulk
 from hearth.store.tables import task_tags, tasks
 
 
@@ -69,6 +70,10 @@ class TaskRow:
     ended_at: int | None
     error: str | None
 
+    def standing(self) -> Standing:
+        """Return the part that changes while instances run."""
+        return standing_of([getattr(self, name) for name in _STANDING_NAMES])
+
     def parsed_spec(self) -> TaskSpec:
         """Return what was asked for."""
         return spec_from_json(self.spec)
@@ -88,8 +93,7 @@ def spec_from_json(text: str) -> TaskSpec:
     return _spec_decoder.decode(text)
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """The part of a task that changes while its instances run."""
 
     id: int
@@ -124,38 +128,36 @@ class Standing:
         )
 
 
-_STANDING = tuple(
-    tasks.c[name]
-    for name in [
-        "id",
-        "account_id",
-        "instance_total",
-        "waiting",
-        "dispatched_count",
-        "running_count",
-        "uploading_count",
-        "cancelling_count",
-        "succeeded",
-        "failed",
-        "cancelled",
-        "started",
-        "requeued_count",
-        "retries",
-        "retry_total",
-        "retry_per_instance",
-        "demand_cores",
-        "cancel_requested_at",
-        "delete_requested_at",
-        "results_count",
-        "execution_microseconds",
-        "state",
-        "previous_state",
-        "state_changed_at",
-        "previous_state_changed_at",
-        "first_started_at",
-        "ended_at",
-    ]
-)
+_STANDING_NAMES = [
+    "id",
+    "account_id",
+    "instance_total",
+    "waiting",
+    "dispatched_count",
+    "running_count",
+    "uploading_count",
+    "cancelling_count",
+    "succeeded",
+    "failed",
+    "cancelled",
+    "started",
+    "requeued_count",
+    "retries",
+    "retry_total",
+    "retry_per_instance",
+    "demand_cores",
+    "cancel_requested_at",
+    "delete_requested_at",
+    "results_count",
+    "execution_microseconds",
+    "state",
+    "previous_state",
+    "state_changed_at",
+    "previous_state_changed_at",
+    "first_started_at",
+    "ended_at",
+]
+_STANDING = tuple(tasks.c[name] for name in _STANDING_NAMES)
 
 
 def standing_of(row: Sequence[Any]) -> Standing:
@@ -205,71 +207,71 @@ def lock_standings(connection: Connection, ids: Iterable[int]) -> dict[int, Stan
     return {row[0]: standing_of(row) for row in rows}
 
 
-@functools.cache
-def _save_standing() -> Any:
-    changed = [
-        "waiting",
-        "succeeded",
-        "failed",
-        "cancelled",
-        "started",
-        "waiting_count",
-        "dispatched_count",
-        "running_count",
-        "uploading_count",
-        "cancelling_count",
-        "requeued_count",
-        "succeeded_count",
-        "failed_count",
-        "cancelled_count",
-        "retries",
-        "results_count",
-        "execution_microseconds",
-        "state",
-        "previous_state",
-        "state_changed_at",
-        "previous_state_changed_at",
-        "first_started_at",
-        "ended_at",
-    ]
-    return update(tasks).where(tasks.c.id == bindparam("key")).values({n: bindparam("v_" + n) for n in changed})
+_CHANGING = [
+    "waiting",
+    "succeeded",
+    "failed",
+    "cancelled",
+    "started",
+    "waiting_count",
+    "dispatched_count",
+    "running_count",
+    "uploading_count",
+    "cancelling_count",
+    "requeued_count",
+    "succeeded_count",
+    "failed_count",
+    "cancelled_count",
+    "retries",
+    "results_count",
+    "execution_microseconds",
+    "state",
+    "previous_state",
+    "state_changed_at",
+    "previous_state_changed_at",
+    "first_started_at",
+    "ended_at",
+]
+_save_standings = Bulk(
+    lambda: update(tasks).where(tasks.c.id == bindparam("key")).values({n: bindparam("v_" + n) for n in _CHANGING}),
+    [*("v_" + name for name in _CHANGING), "key"],
+)
 
 
 def save_standings(connection: Connection, standings: Iterable[Standing]) -> None:
     """Write what changed of these tasks."""
-    rows = []
-    for task in standings:
-        progress = task.progress
-        rows.append(
-            {
-                "key": task.id,
-                "v_waiting": str(progress.waiting),
-                "v_succeeded": str(progress.succeeded),
-                "v_failed": str(progress.failed),
-                "v_cancelled": str(progress.cancelled),
-                "v_started": str(progress.started),
-                "v_waiting_count": len(progress.waiting),
-                "v_dispatched_count": progress.dispatched,
-                "v_running_count": progress.running,
-                "v_uploading_count": progress.uploading,
-                "v_cancelling_count": progress.cancelling,
-                "v_requeued_count": task.requeued,
-                "v_succeeded_count": len(progress.succeeded),
-                "v_failed_count": len(progress.failed),
-                "v_cancelled_count": len(progress.cancelled),
-                "v_retries": task.retries,
-                "v_results_count": task.results_count,
-                "v_execution_microseconds": task.execution_microseconds,
-                "v_state": task.state.value,
-                "v_previous_state": task.previous_state,
-                "v_state_changed_at": task.state_changed_at,
-                "v_previous_state_changed_at": task.previous_state_changed_at,
-                "v_first_started_at": task.first_started_at,
-                "v_ended_at": task.ended_at,
-            }
-        )
-    if rows:
-        connection.execute(_save_standing(), rows)
+    _save_standings.run(connection, (_changing(task) for task in standings))
+
+
+def _changing(task: Standing) -> tuple[Any, ...]:
+    """Return the values of `_CHANGING`, then the key."""
+    progress = task.progress
+    return (
+        str(progress.waiting),
+        str(progress.succeeded),
+        str(progress.failed),
+        str(progress.cancelled),
+        str(progress.started),
+        len(progress.waiting),
+        progress.dispatched,
+        progress.running,
+        progress.uploading,
+        progress.cancelling,
+        task.requeued,
+        len(progress.succeeded),
+        len(progress.failed),
+        len(progress.cancelled),
+        task.retries,
+        task.results_count,
+        task.execution_microseconds,
+        task.state.value,
+        task.previous_state,
+        task.state_changed_at,
+        task.previous_state_changed_at,
+        task.first_started_at,
+        task.ended_at,
+        task.id,
+    )
 
 
 def insert_many(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
