@@ -73,7 +73,10 @@ def restartable(request: pytest.FixtureRequest, registry: Registry) -> Iterator[
 pytestmark = pytest.mark.docker
 
 
-async def running(runs: Runs, key: str, ending: str = "sleep 1000") -> None:
+QUICK_TO_END = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
+
+
+async def running(runs: Runs, key: str, ending: str = QUICK_TO_END) -> None:
     """Start a run that says that it began and goes on."""
     await runs.runtime.start([runs.spec(key, "sh", "-c", f"mkfifo /job/gate; echo begun; {ending}")])
     await runs.shown(key, b"begun\n")
@@ -84,7 +87,7 @@ async def test_an_engine_that_shuts_down_under_the_eyes_of_the_agent_loses_its_r
     restartable: Restartable, registry: Registry, tmp_path: Path
 ) -> None:
     async with opened(restartable.engine.url, "site", tmp_path, Image(registry.busybox)) as runs:
-        await running(runs, "task.0.1", "trap 'exit 0' TERM; while :; do sleep 0.1; done")
+        await running(runs, "task.0.1")
         await running(runs, "task.1.1", "trap 'exit 3' TERM; while :; do sleep 0.1; done")
         await asyncio.to_thread(restartable.stop)
         await asyncio.to_thread(restartable.start)
@@ -96,7 +99,7 @@ async def test_a_run_that_somebody_else_stopped_is_lost(
     restartable: Restartable, registry: Registry, tmp_path: Path
 ) -> None:
     async with opened(restartable.engine.url, "site", tmp_path, Image(registry.busybox)) as runs:
-        await running(runs, "task.0.1", "trap 'exit 0' TERM; while :; do sleep 0.1; done")
+        await running(runs, "task.0.1")
         with restartable.engine.client() as client:
             client.post("/containers/hearth-site-task.0.1/stop").raise_for_status()
         assert isinstance(await runs.end_of("task.0.1"), Lost)
@@ -107,7 +110,7 @@ async def test_runs_that_the_engine_took_with_it_are_lost_and_new_ones_start(
     restartable: Restartable, registry: Registry, tmp_path: Path, end: str
 ) -> None:
     async with opened(restartable.engine.url, "site", tmp_path, Image(registry.busybox)) as runs:
-        await running(runs, "task.0.1", "trap 'exit 0' TERM; while :; do sleep 0.1; done")
+        await running(runs, "task.0.1")
         assert (await runs.run("true", key="ended.0.1")).exit_code == 0
         getattr(restartable, end)()
         restartable.start()
@@ -160,7 +163,7 @@ async def test_a_returned_agent_counts_runs_that_went_with_the_engine_as_lost(
     restartable: Restartable, registry: Registry, tmp_path: Path, end: str
 ) -> None:
     async with opened(restartable.engine.url, "site", tmp_path, Image(registry.busybox)) as runs:
-        await running(runs, "task.0.1")
+        await running(runs, "task.0.1", "sleep 1000")
         assert (await runs.run("sh", "-c", "exit 255", key="ended.0.1")).exit_code == 255
     getattr(restartable, end)()
     restartable.start()

@@ -19,7 +19,8 @@ from hearth.agent.runtime.docker_engine import Container, Engine, EngineFacts, E
 from hearth.agent.runtime.docker_images import Images
 from hearth.agent.runtime.docker_output import Spool
 from hearth.agent.runtime.docker_recovery import Recovery
-from hearth.agent.runtime.docker_run import KILLED, Run, Site, exited
+from hearth.agent.runtime.docker_run import KILLED, Run, exited
+from hearth.agent.runtime.docker_site import Site
 
 __all__ = ["DockerRuntime", "available"]
 

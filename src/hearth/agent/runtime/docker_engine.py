@@ -203,6 +203,11 @@ class Engine:
             raise
         return True
 
+    async def tag(self, reference: str, repository: str, tag: str) -> None:
+        """Give a present image one more name."""
+        async with _translated(), asyncio.timeout(PATIENCE_SECONDS):
+            await self._docker.images.tag(reference, repository, tag=tag)
+
     async def pull(self, reference: str, credentials: Mapping[str, str] | None) -> None:
         """Fetch an image from its registry."""
         async with _translated():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 
 from hearth.agent.runtime.base import Image, Refused
@@ -66,12 +67,17 @@ _MEANINGS: list[tuple[tuple[str, ...], str, str]] = [
 
 
 class Images:
-    """The node's images, by one engine."""
+    """The node's images, by one engine.
+
+    An image that was pulled with a login carries one more name, a mark; whoever wants it is then sent to the
+    registry with a login of their own, once in the agent's life, although the image is here already.
+    """
 
     def __init__(self, engine: Engine, recovery: Recovery, now: Callable[[], int]) -> None:
         self._engine = engine
         self._recovery = recovery
         self._now = now
+        self._allowed: set[Image] = set()  # what a registry gave, and by which login
         self._pulls: dict[Image, asyncio.Task[Refused | None]] = {}
 
     async def prepare(self, image: Image) -> Refused | None:
@@ -93,17 +99,28 @@ class Images:
         failures = 0
         while True:
             try:
-                if await self._engine.has_image(image.reference):
+                if await self._engine.has_image(image.reference) and await self._may_use(image):
                     return None
                 await self._engine.pull(full_reference(image.reference), _credentials(image))
-                if await self._engine.has_image(image.reference):
-                    return None
-                raise EngineGone("The pull broke off.")
+                if not await self._engine.has_image(image.reference):
+                    raise EngineGone("The pull broke off.")
+                if image.login or image.password:
+                    await self._engine.tag(image.reference, private_mark(image.reference), "1")
+                self._allowed.add(image)
+                return None
             except EngineRefused as error:
                 return pull_refusal(image, error.message, self._now())
             except EngineGone as gone:
                 failures += 1
                 await self._recovery.pause(failures, gone)
+
+    async def _may_use(self, image: Image) -> bool:
+        return image in self._allowed or not await self._engine.has_image(f"{private_mark(image.reference)}:1")
+
+
+def private_mark(reference: str) -> str:
+    """Return the other name of an image that was pulled with a login."""
+    return f"hearth.local/private/{hashlib.sha256(full_reference(reference).encode()).hexdigest()[:40]}"
 
 
 def full_reference(reference: str) -> str:

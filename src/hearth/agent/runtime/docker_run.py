@@ -11,16 +11,14 @@ The container is the truth: whatever broke off, one look at it tells how to go o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import structlog
 
 from hearth.agent import cgroup_files
-from hearth.agent.runtime.base import Exited, Image, Lost, Refused, RunEvent, RunSpec, Started, Usage
+from hearth.agent.runtime.base import Exited, Lost, Refused, RunEvent, RunSpec, Started, Usage
 from hearth.agent.runtime.docker_container import (
     container_config,
     container_name,
@@ -31,15 +29,14 @@ from hearth.agent.runtime.docker_container import (
 from hearth.agent.runtime.docker_engine import (
     Attached,
     Container,
-    Engine,
-    EngineFacts,
     EngineGone,
     EngineRefused,
     Listener,
     listener,
 )
 from hearth.agent.runtime.docker_output import Spool
-from hearth.agent.runtime.docker_recovery import Recovery, pause_seconds
+from hearth.agent.runtime.docker_recovery import pause_seconds
+from hearth.agent.runtime.docker_site import Site
 
 KILLED = 137
 # After a container's end its output connection ends by itself; an engine that forgets to close it is not
@@ -48,29 +45,6 @@ OUTPUT_GRACE_SECONDS = 10.0
 SETTLING_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
-
-
-class Prepares(Protocol):
-    """Who can make an image present."""
-
-    async def prepare(self, image: Image) -> Refused | None:
-        """Make `image` present, or say why it cannot be."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """What all runs of one runtime share."""
-
-    name: str
-    engine: Engine
-    facts: EngineFacts
-    images: Prepares
-    recovery: Recovery
-    starting: asyncio.Semaphore
-    network: str
-    now: Callable[[], int]
-    emit: Callable[[RunEvent], None]
 
 
 class Run:
