@@ -98,7 +98,10 @@ async def main() -> None:
                     f"agent {agent * each:.0f} µs, spawner {(_cpu_of(spawner.pid) - server) * each:.0f} µs; "
                     f"asyncio {theirs_cpu * each:.0f} µs"
                 )
-            print(Path(f"/proc/{spawner.pid}/status").read_text().partition("VmHWM:")[2].split("\n")[0].strip(), "peak of the spawner")
+            print(
+                Path(f"/proc/{spawner.pid}/status").read_text().partition("VmHWM:")[2].split("\n")[0].strip(),
+                "peak of the spawner",
+            )
             await runtime.close()
         finally:
             spawner.send_signal(signal.SIGTERM)

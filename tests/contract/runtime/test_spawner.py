@@ -221,7 +221,11 @@ class Cable:
             self._cut()
 
     async def _plugged(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_unix_connection(_short(self._spawner))
+        try:
+            far_reader, far_writer = await asyncio.open_unix_connection(_short(self._spawner))
+        except OSError:  # not there yet
+            writer.close()
+            return
         self._writers += [writer, far_writer]
         async with asyncio.TaskGroup() as both:
             both.create_task(self._carry(reader, far_writer))

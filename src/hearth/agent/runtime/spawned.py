@@ -29,7 +29,7 @@ class SpawnedRuntime:
         self._clock = clock
         self._client = SpawnerClient(socket_path, self.name, self._heard, clock)
         self._pids: dict[str, int] = {}
-        self._peaks: dict[str, int] = {}
+        self._measured: dict[str, Usage] = {}  # what the end tells is less where the machine has no cgroups
 
     @property
     def limits(self) -> bool:
@@ -80,8 +80,10 @@ class SpawnedRuntime:
         if pid is None:
             return Usage()
         cpu, memory = procfs.measure(procfs.tree(pid))
-        peak = self._peaks[key] = max(memory, self._peaks.get(key, 0))
-        return Usage(cpu, memory, peak)
+        before = self._measured.get(key, Usage())
+        peak = max(memory, before.peak_memory_bytes)
+        usage = self._measured[key] = Usage(max(cpu, before.cpu_microseconds), memory, peak)
+        return usage
 
     async def forget(self, keys: Sequence[str]) -> None:
         """Let the spawner drop the statuses of ended runs."""
@@ -97,7 +99,9 @@ class SpawnedRuntime:
 
     def _exited(self, event: messages.Ended) -> Exited | Refused | Lost:
         """Return what an end means to the agent."""
-        usage = Usage(event.cpu_microseconds, 0, max(event.peak_memory_bytes, self._peaks.pop(event.key, 0)))
+        seen = self._measured.pop(event.key, Usage())
+        cpu = max(event.cpu_microseconds, seen.cpu_microseconds)
+        usage = Usage(cpu, 0, max(event.peak_memory_bytes, seen.peak_memory_bytes))
         return Exited(event.key, event.at, event.exit_code, usage, event.started_at, event.out_of_memory)
 
     def _outcome(self, event: messages.Ended) -> Exited | Refused | Lost:
@@ -113,7 +117,7 @@ class SpawnedRuntime:
                 self.events.put_nowait(self._outcome(event))
             case messages.Refused() | messages.Lost():
                 self._pids.pop(event.key, None)
-                self._peaks.pop(event.key, None)
+                self._measured.pop(event.key, None)
                 self.events.put_nowait(_unstarted(event))
 
     def _measure_cgroup(self, key: str) -> Usage | None:

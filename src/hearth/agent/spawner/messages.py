@@ -6,6 +6,7 @@ have to say at one moment into one frame.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -123,7 +124,7 @@ _commands = msgspec.msgpack.Decoder(list[Command])
 _answers = msgspec.msgpack.Decoder(list[Answer])
 
 
-def encode(messages: list[Command] | list[Answer]) -> bytes:
+def encode(messages: Sequence[Command] | Sequence[Answer]) -> bytes:
     """Return one frame with these messages."""
     frame = bytearray(4)
     _encoder.encode_into(messages, frame, 4)

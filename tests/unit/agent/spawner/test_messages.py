@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from hearth.agent.spawner.messages import (
     BrokenFrame,
+    Command,
     Ended,
     Event,
     Forget,
@@ -29,8 +30,8 @@ EVENTS: tuple[Event, ...] = (Started("k", 7, 2), ENDED, Refused("r", 1, 127, "C"
 
 
 def test_commands_arrive_as_they_were_sent() -> None:
-    commands = [Hello(1, "process"), START, Stop("k"), Forget(("a", "b"))]
-    [payload] = Frames().feed(encode(list(commands)))
+    commands: list[Command] = [Hello(1, "process"), START, Stop("k"), Forget(("a", "b"))]
+    [payload] = Frames().feed(encode(commands))
     assert decode_commands(payload) == commands
 
 
