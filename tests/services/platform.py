@@ -92,7 +92,7 @@ class Platform:
         if self._parent is not None and self._parent.poll() is not None:
             raise RuntimeError(f"hearth up ended with {self._parent.returncode}")
         # The parent says so after the server's doors are open.
-        return self.said().count("Ctrl-C ends it.") > self._announced and self._doors() is not None
+        return self.said().count("Ctrl-C ends it.") > self._announced and self.is_open()
 
     # Looking -----------------------------------------------------------------------------------------
 
@@ -101,6 +101,11 @@ class Platform:
             found: dict[str, str] = json.loads((self.data / "run/server.json").read_text())
             return found
         return None
+
+    def is_open(self) -> bool:
+        """Whether the server's doors are open."""
+        doors = self._doors()
+        return doors is not None and int(doors["pid"]) == self.pid("server")
 
     @property
     def api_url(self) -> str:
@@ -274,11 +279,8 @@ def running_platform(
         rmtree(folder, ignore_errors=True)
 
 
-RUNTIMES = [
-    "process",
-    pytest.param("sandbox", marks=pytest.mark.sandbox),
-    pytest.param("docker", marks=pytest.mark.docker),
-]
+ISOLATED = [pytest.param("sandbox", marks=pytest.mark.sandbox), pytest.param("docker", marks=pytest.mark.docker)]
+RUNTIMES = ["process", *ISOLATED]
 
 
 def platform_with(

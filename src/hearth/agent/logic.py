@@ -23,9 +23,9 @@ Key = tuple[int, int, int]  # task, number, attempt
 # little enough that nothing waits long behind something slow.
 AHEAD_SECONDS = 0.5
 AHEAD_LIMIT = 256
-# Above this many ends a second a report waits a moment, so that one commit carries many of them.
-BUSY_RATE = 100.0
-BUSY_DELAY = 0.015
+# From this many ends in that time on a report waits a moment, so that one commit carries many of them.
+BUSY_ENDS = 50
+BUSY_DELAY = 0.05
 REPORT_BYTES = 4 << 20
 REPORT_ITEMS = 2000
 # How much of the lease is kept in hand for clocks that differ and containers that die slowly.
@@ -188,10 +188,10 @@ class Logic:
         box = self._outbox
         if not (box.started or box.outputs or box.exited or self._sendable()):
             # Room that was told for a burst must be taken back, or slow work would queue up behind it.
-            return mono if self._told_ahead and not self._ahead(mono) else None
+            return mono if self._told_ahead and not self._ends_now(mono) else None
         if self._report_since is None:
             self._report_since = mono
-        if self._rate(mono) < BUSY_RATE or len(box.ended) >= AHEAD_LIMIT:
+        if self._ends_now(mono) < BUSY_ENDS or len(box.ended) >= AHEAD_LIMIT:
             return mono
         return self._report_since + BUSY_DELAY
 
@@ -583,14 +583,16 @@ class Logic:
         memory = self.offer.memory_bytes - self._used_memory - self._queued_memory
         return wire.Room(max(0.0, cores), max(0, memory), ahead)
 
-    def _rate(self, mono: float) -> float:
+    def _ends_now(self, mono: float) -> int:
+        """Return how many ended in the last `AHEAD_SECONDS`."""
         while self._ends and self._ends[0] < mono - AHEAD_SECONDS:
             self._ends.popleft()
-        return len(self._ends) / AHEAD_SECONDS
+        return len(self._ends)
 
     def _ahead(self, mono: float) -> int:
-        wanted = min(AHEAD_LIMIT, int(self._rate(mono) * AHEAD_SECONDS))
-        return max(0, wanted - self._queued)
+        wanted = min(AHEAD_LIMIT, self._ends_now(mono))
+        # Not for every few that ended: leases come in batches, and cost the server less.
+        return wanted - self._queued if self._queued <= wanted * 3 // 4 else 0
 
 
 def _exit_message(exit_code: int) -> str:

@@ -162,8 +162,8 @@ def _running(
         average_memory_usage=_mean([one.memory_usage for one in at_work]),
         average_network_in_kbps=_mean([one.network_in_kbps for one in at_work]),
         average_network_out_kbps=_mean([one.network_out_kbps for one in at_work]),
-        total_network_in_kbps=sum(one.network_in_kbps for one in at_work),
-        total_network_out_kbps=sum(one.network_out_kbps for one in at_work),
+        total_network_in_kbps=sum((one.network_in_kbps for one in at_work), 0.0),
+        total_network_out_kbps=sum((one.network_out_kbps for one in at_work), 0.0),
         snapshot_results=[],
         running_core_count_by_cpu_model=[
             RunningCores(model=model, core=_whole(cores), running_corecount=count) for model, count in by_model.items()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from hearth.control.accounts import AccountSecret
 from hearth.gateway.errors import S3Error
 from hearth.gateway.request import Request
 from hearth.gateway.signature import (
@@ -19,18 +20,6 @@ from hearth.gateway.signature import (
 
 MAX_SKEW = timedelta(minutes=15)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class AccountSecret:
-    """One secret that may sign for an access key, and for whom."""
-
-    account_id: int
-    secret: str
-    account_email: str
-
-    def __repr__(self) -> str:
-        return f"AccountSecret(account_id={self.account_id})"
 
 
 class Secrets(Protocol):

@@ -70,7 +70,7 @@ class BlobFiles:
         finally:
             # A read under way must not meet a number that now belongs to another file.
             if ahead is not None and not ahead.done():
-                ahead.add_done_callback(lambda _: self._pool.submit(self._files.close, handle))
+                ahead.add_done_callback(lambda _: self._files.close(handle))
             else:
                 self._files.close(handle)
 
@@ -128,7 +128,10 @@ class BlobWriter:
         before = self._under_way
 
         def drop(_: object = None) -> None:
-            self._blobs._pool.submit(self._drop)
+            try:
+                self._blobs._pool.submit(self._drop)
+            except RuntimeError:  # the threads were stopped
+                self._drop()
 
         if before is not None and not before.done():
             before.add_done_callback(drop)

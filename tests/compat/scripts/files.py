@@ -55,7 +55,10 @@ one = os.path.join(FOLDER, "one-result")
 task.results.get_file("out-1.txt", one)
 with open(one) as file:
     got = file.read()
-of_instances = sorted([done.instance_id, sorted(done.results)] for done in task.completed_instances)
+address = "s3://" + connection.s3client.meta.endpoint_url.partition("://")[2] + "/" + named("out") + "/"
+of_instances = sorted(
+    [done.instance_id, sorted(uri.removeprefix(address) for uri in done.results)] for done in task.completed_instances
+)
 buckets_before = sorted(bucket.uuid for bucket in connection.buckets() if bucket.uuid.startswith(named("")))
 task.delete(purge_resources=True, purge_results=True)
 buckets_after = sorted(bucket.uuid for bucket in connection.buckets() if bucket.uuid.startswith(named("")))

@@ -137,7 +137,7 @@ class Served:
                 await startup(sockets=sockets)
                 started.set()
 
-            self._server.startup = startup_and_tell
+            self._server.startup = startup_and_tell  # type: ignore[method-assign]
             await self._server.serve(sockets=[listener])
 
         asyncio.run(serve())

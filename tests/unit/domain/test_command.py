@@ -40,7 +40,11 @@ def test_2_constants_are_expanded_and_double_quotes_keep_one_argument():
 
 def test_3_names_without_braces_are_left_to_the_instances_shell():
     assert command('sh -c "echo $INSTANCE_ID"') == ("sh", "-c", "echo $INSTANCE_ID")
-    assert command('sh -c "echo Hello world from $QRANK/$QSIZE!"') == ("sh", "-c", "echo Hello world from $QRANK/$QSIZE!")
+    assert command('sh -c "echo Hello world from $QRANK/$QSIZE!"') == (
+        "sh",
+        "-c",
+        "echo Hello world from $QRANK/$QSIZE!",
+    )
 
 
 def test_4_a_whole_command_in_single_quotes_is_one_argument_with_its_references_expanded():

@@ -42,9 +42,7 @@ OVER = [succeeded, failed, lambda i: after(i, Cancelled(5))]
 
 def test_a_claim_makes_the_next_attempt_and_names_its_node():
     instance, effects = advance(an_instance(number=4), Claimed(NODE_A, BOOT, 10))
-    assert instance == Instance(
-        1, 4, InstanceState.DISPATCHED, attempt=1, node_id=NODE_A, boot=BOOT, dispatched_at=10
-    )
+    assert instance == Instance(1, 4, InstanceState.DISPATCHED, attempt=1, node_id=NODE_A, boot=BOOT, dispatched_at=10)
     assert effects == []
 
 

@@ -183,7 +183,7 @@ class _Words:
 
     def __init__(self) -> None:
         self._words: list[str] = []
-        self._made = {"/tmp", *_READ_ONLY_ROOTS} - {"/etc"}  # noqa: S108
+        self._made = {"/tmp", *_READ_ONLY_ROOTS} - {"/etc"}
         self.files: list[bytes] = []
 
     def add(self, *words: str) -> None:
@@ -232,9 +232,9 @@ class _Words:
                 self.add("--ro-bind-try", path, path)
         if network:
             self.add("--ro-bind-try", "/etc/resolv.conf", "/etc/resolv.conf")
-        for path in hidden:
-            if any(_is_below(str(path.resolve()), root) for root in folders):
-                self.add("--tmpfs", str(path.resolve()))
+        for place in (str(folder.resolve()) for folder in hidden):
+            if any(_is_below(place, root) for root in folders):
+                self.add("--tmpfs", place)
 
     def identity(self, hostname: str, uid: int, gid: int, home: str) -> None:
         """Give the run a name of its own, and the users that it knows."""

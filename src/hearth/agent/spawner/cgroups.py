@@ -15,6 +15,7 @@ from hearth.agent.spawner.messages import Limits
 _PERIOD_MICROSECONDS = 100_000
 _V1 = ("memory", "pids", "cpu", "cpuacct")
 _V2 = ("memory", "pids", "cpu")
+_HAND_DOWN = " ".join(f"+{controller}" for controller in _V2)
 
 
 def group_name(key: str) -> str:
@@ -75,6 +76,7 @@ class Cgroups:
         self.folders = dict(folders)  # controller -> the site's folder; empty: no limits on this machine
         self.details = details
         self._late: set[str] = set()  # groups that could not be removed at once
+        self._made = False
 
     @property
     def usable(self) -> bool:
@@ -84,6 +86,7 @@ class Cgroups:
     def create(self, key: str, limits: Limits) -> list[str]:
         """Make a run's cgroup; a process joins it by writing 0 to each of the returned files."""
         self._remove_late()
+        self._make()
         name = group_name(key)
         groups = list(dict.fromkeys(f"{folder}/{name}" for folder in self.folders.values()))
         for group in groups:
@@ -110,6 +113,15 @@ class Cgroups:
             _write(f"{pids}/pids.max", str(limits.pids))
         return [f"{group}/cgroup.procs" for group in groups]
 
+    def _make(self) -> None:
+        """Make the site's folders; they wait for the first run that needs them."""
+        if not self._made:
+            for folder in set(self.folders.values()):
+                os.makedirs(folder, exist_ok=True)
+                if "cpuacct" not in self.folders:
+                    _write(f"{folder}/cgroup.subtree_control", _HAND_DOWN)
+            self._made = True
+
     def members(self, key: str) -> list[int]:
         """Return the processes that are in a run's cgroup."""
         folder = self.folders.get("pids")
@@ -131,9 +143,15 @@ class Cgroups:
             if not [folder for folder in set(self.folders.values()) if not _removed(f"{folder}/{name}")]:
                 self._late.discard(name)
 
+    def try_out(self) -> None:
+        """Make the site's folders and remove them; raises `OSError` when they cannot be made."""
+        self._make()
+        self.close()
+
     def close(self) -> None:
         """Remove the site's folders if they are empty."""
         self._remove_late()
+        self._made = False
         for folder in set(self.folders.values()):
             _removed(folder)
 
@@ -195,7 +213,7 @@ def _mounts(mountinfo: str | None, own: str | None) -> _Mounts:
 
 
 def detect(site: str, *, mountinfo: str | None = None, own: str | None = None) -> Cgroups:
-    """Find a place for the cgroups of a site's runs, and make its folder."""
+    """Find a place for the cgroups of a site's runs."""
     mounts = _mounts(mountinfo, own)
     name = site_folder(site)
     if mounts.v2 is not None and "memory" in read(f"{mounts.v2_top}/cgroup.controllers").split():
@@ -204,16 +222,15 @@ def detect(site: str, *, mountinfo: str | None = None, own: str | None = None) -
     if missing:
         return Cgroups(site, {}, f"no limits: this machine has no cgroup controller {', '.join(missing)}")
     folders = {controller: f"{place}/{name}" for controller, place in mounts.v1.items()}
+    cgroups = Cgroups(site, folders, f"cgroups v1 below {folders['memory']}")
     try:
-        for folder in folders.values():
-            os.makedirs(folder, exist_ok=True)
+        cgroups.try_out()
     except OSError as error:
         return Cgroups(site, {}, f"no limits: {error.filename} cannot be made: {error.strerror}")
-    return Cgroups(site, folders, f"cgroups v1 below {folders['memory']}")
+    return cgroups
 
 
 def _detect_v2(site: str, name: str, own: str, top: str) -> Cgroups:
-    wanted = " ".join(f"+{controller}" for controller in _V2)
     why = "no place holds groups"
     place = own
     while place.startswith(top):
@@ -221,13 +238,13 @@ def _detect_v2(site: str, name: str, own: str, top: str) -> Cgroups:
         try:
             # A group with processes of its own cannot hand controllers down, so look further up.
             if not _has_all(read(f"{place}/cgroup.subtree_control")):
-                _write(f"{place}/cgroup.subtree_control", wanted)
-            os.makedirs(folder, exist_ok=True)
-            _write(f"{folder}/cgroup.subtree_control", wanted)
+                _write(f"{place}/cgroup.subtree_control", _HAND_DOWN)
+            cgroups = Cgroups(site, dict.fromkeys(_V2, folder), f"cgroups v2 below {folder}")
+            cgroups.try_out()
         except OSError as error:
             why = f"{place}: {error.strerror}"
         else:
-            return Cgroups(site, dict.fromkeys(_V2, folder), f"cgroups v2 below {folder}")
+            return cgroups
         place = place.rpartition("/")[0]
     return Cgroups(site, {}, f"no limits: {why}; run as root, or delegate a cgroup to this user")
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from hearth.domain.ranges import RangeSet
 from hearth.domain.spec import TaskSpec
 from hearth.store.queries.instances import COLUMNS as INSTANCE_COLUMNS
-from hearth.store.queries.instances import InstanceRow, live_rows, newest_ended
+from hearth.store.queries.instances import InstanceRow
 from hearth.store.queries.tasks import TaskRow, spec_from_json
 from hearth.store.tables import instances, nodes
 from hearth.wire.agent import Offer
@@ -21,6 +21,17 @@ FAILED_SHOWN = 10
 # Tasks up to this size are read together.
 _SMALL = 20
 _KEYS = 400
+
+# Statements are made once: each has some twenty columns, and a look at a task should cost little.
+_of_task = select(*INSTANCE_COLUMNS).where(instances.c.task_id == bindparam("task"))
+_LIVE = _of_task.where(instances.c.node_id.is_not(None)).order_by(instances.c.number).limit(bindparam("most"))
+_ENDED = (
+    _of_task.where(instances.c.ended_at.is_not(None))
+    .order_by(instances.c.ended_at.desc(), instances.c.number.desc())
+    .limit(bindparam("most"))
+)
+_NUMBERED = _of_task.where(instances.c.number.in_(bindparam("numbers", expanding=True))).order_by(instances.c.number)
+_OFFERS = select(nodes.c.id, nodes.c.offer).where(nodes.c.id.in_(bindparam("ids", expanding=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +53,9 @@ class TaskView:
 def view(connection: Connection, row: TaskRow, shown: int) -> TaskView:
     """Return the view of a task with up to `shown` live and `shown` ended instances."""
     has_live = _live_count(row) > 0
-    live = live_rows(connection, row.id, shown) if has_live else []
-    ended = newest_ended(connection, row.id, shown) if _ended_count(row) else []
+    asked = {"task": row.id, "most": shown}
+    live = [InstanceRow(*found) for found in connection.execute(_LIVE, asked)] if has_live else []
+    ended = [InstanceRow(*found) for found in connection.execute(_ENDED, asked)] if _ended_count(row) else []
     return TaskView(
         row, spec_from_json(row.spec), live, ended, _first_failed(connection, row, ended), _offers(connection, live)
     )
@@ -100,13 +112,12 @@ def _first_failed(connection: Connection, row: TaskRow, ended: Sequence[Instance
     at_hand = {i.number: i for i in ended}
     if all(number in at_hand for number in numbers):
         return [at_hand[number] for number in numbers]
-    query = select(*INSTANCE_COLUMNS).where(instances.c.task_id == row.id, instances.c.number.in_(numbers))
-    return [InstanceRow(*found) for found in connection.execute(query.order_by(instances.c.number))]
+    return [InstanceRow(*found) for found in connection.execute(_NUMBERED, {"task": row.id, "numbers": numbers})]
 
 
 def _offers(connection: Connection, live: Sequence[InstanceRow]) -> dict[int, Offer]:
     ids = sorted({i.node_id for i in live if i.node_id is not None})
     if not ids:
         return {}
-    found = connection.execute(select(nodes.c.id, nodes.c.offer).where(nodes.c.id.in_(ids)))
+    found = connection.execute(_OFFERS, {"ids": ids})
     return {node_id: msgspec.json.decode(offer, type=Offer) for node_id, offer in found}

@@ -291,12 +291,20 @@ def ids_of(connection: Connection, uuids: Sequence[str]) -> dict[str, int]:
     return found
 
 
+# Two questions, not one with OR: SQLite would answer that one by reading all tasks of the account.
+_NAMED = tuple(
+    select(*COLUMNS).where(
+        named == bindparam("ident"), tasks.c.account_id == bindparam("account"), tasks.c.deleted_at.is_(None)
+    )
+    for named in (tasks.c.uuid, tasks.c.shortname)
+)
+
+
 def find(connection: Connection, account_id: int, ident: str) -> TaskRow | None:
     """Return the account's task with this uuid or shortname, unless it was deleted."""
-    # Two questions, not one with OR: SQLite would answer that one by reading all tasks of the account.
-    for named in (tasks.c.uuid == ident.lower(), tasks.c.shortname == ident):
-        query = select(*COLUMNS).where(named, tasks.c.account_id == account_id, tasks.c.deleted_at.is_(None))
-        if (row := connection.execute(query).first()) is not None:
+    for query, name in zip(_NAMED, (ident.lower(), ident), strict=True):
+        row = connection.execute(query, {"ident": name, "account": account_id}).first()
+        if row is not None:
             return TaskRow(*row)
     return None
 
