@@ -77,7 +77,7 @@ tell(
     bucket_gone=[other.uuid for other in connection.buckets()].count(named("kept")),
     profiles=sorted(profile.name for profile in connection.profiles()),
     profile=[profile.name, "DOCKER_CMD" in dict(profile.constants)],
-    user=[user.email, user.max_task > 0, user.max_bucket > 0, user.max_instances > 0, user.used_quota_bytes_bucket > 0],
+    user=[user.email, user.max_task > 0, user.max_bucket > 0, user.max_instances > 0, user.used_quota_bytes_bucket >= 0],
     missing_task=raised(connection.retrieve_task, "00000000-0000-4000-8000-000000000000"),
     deleted_task=raised(connection.retrieve_task, deleted),
     missing_bucket=raised(lost.submit),
