@@ -22,6 +22,7 @@ from qarnot.scaling import Scaling
 from qarnot.scheduling_type import SchedulingType
 from qarnot.secrets import SecretsAccessRights
 from qarnot.snapshot import SnapshotConfiguration
+from qarnot.task import BulkTaskResponse
 
 QUOTA = {"maxCores": 8, "runningCoresCount": 2, "maxInstances": 4, "runningInstancesCount": 1}
 
@@ -148,3 +149,8 @@ def test_secrets_are_listed_by_folder_or_all(connection, platform, answer):
     secrets = Secrets(connection)
     assert secrets.list_secrets("") == ["top", "a/"]
     assert secrets.list_secrets("/a/", recursive=True) == ["a/b", "a/c/d"]
+
+
+@pytest.mark.parametrize(("status", "uuid", "accepted"), [(200, "u", True), (400, "u", False), (200, None, False)])
+def test_a_task_of_a_bulk_is_accepted_with_a_uuid_and_a_good_status(status, uuid, accepted):
+    assert BulkTaskResponse({"statusCode": status, "uuid": uuid, "message": None}).is_success() is accepted
