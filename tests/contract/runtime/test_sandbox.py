@@ -161,6 +161,14 @@ async def test_words_of_the_command_are_not_options_of_the_sandbox(sandboxed: Ru
 
 
 async def test_a_folder_that_vanished_is_not_the_users_failure(sandboxed: Runs) -> None:
+    gone, fine = sandboxed.spec("task.0.1", "true"), sandboxed.spec("task.1.1", "true")
+    gone.directory.rmdir()
+    await sandboxed.runtime.start([gone, fine])
+    assert "folder of the run" in (await sandboxed.lost("task.0.1")).message
+    assert (await sandboxed.exit_of("task.1.1")).exit_code == 0
+
+
+async def test_a_sandbox_that_cannot_be_made_is_not_the_users_failure(sandboxed: Runs) -> None:
     spec = sandboxed.spec("task.0.1", "true", mount_point="/usr/job")
     await sandboxed.runtime.start([spec])
     assert "sandbox could not be made" in (await sandboxed.lost("task.0.1")).message

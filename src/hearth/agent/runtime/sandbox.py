@@ -75,11 +75,13 @@ class SandboxRuntime(SpawnedRuntime):
         """Measure a running run now."""
         return self._measure_cgroup(key) or await super().usage(key)
 
-    async def _command(self, spec: RunSpec) -> messages.Start | Refused:
+    async def _command(self, spec: RunSpec) -> messages.Start | Refused | Lost:
         try:
             start = await asyncio.to_thread(self._build, spec)
         except CannotStart as refusal:
             return Refused(spec.key, self._clock(), refusal.exit_code, refusal.code, refusal.message)
+        except OSError as error:
+            return Lost(spec.key, self._clock(), f"the folder of the run could not be made ready: {error}")
         self._stderr[spec.key] = spec.stderr
         return start
 
@@ -146,7 +148,7 @@ class SandboxRuntime(SpawnedRuntime):
 
     def _exited(self, event: messages.Ended) -> Exited | Refused | Lost:
         stderr = self._stderr.pop(event.key, None)
-        if event.exit_code == 1 and b'"exit-code"' not in event.report:
+        if event.exit_code < 128 and b'"exit-code"' not in event.report:
             # Bubblewrap tells an exit code only if the command was reached.
             said = _last_line(stderr)
             if said.startswith("bwrap: execvp "):

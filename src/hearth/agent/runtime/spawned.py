@@ -93,7 +93,7 @@ class SpawnedRuntime:
         """Let go of the spawner; runs go on."""
         await self._client.close()
 
-    async def _command(self, spec: RunSpec) -> messages.Start | Refused:
+    async def _command(self, spec: RunSpec) -> messages.Start | Refused | Lost:
         """Return what the spawner must start for this run."""
         raise TypeError(f"{type(self).__name__} does not say how it starts runs")
 

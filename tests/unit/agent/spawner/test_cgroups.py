@@ -108,10 +108,11 @@ def test_when_no_place_of_version_2_may_hold_groups_it_is_said(tmp_path: Path) -
 
 def test_limits_of_version_2(tmp_path: Path) -> None:
     folder = tmp_path / "hearth-s"
-    folder.mkdir()
+    writable(folder)
     cgroups = Cgroups("s", dict.fromkeys(("memory", "pids", "cpu"), str(folder)), "")
     ready(cgroups, "k", "memory.max", "memory.swap.max", "pids.max", "cpu.max")
     assert cgroups.create("k", LIMITS) == [f"{folder}/k/cgroup.procs"]
+    assert (folder / "cgroup.subtree_control").read_text() == "+memory +pids +cpu"
     written = {path.name: path.read_text() for path in folder.glob("k/*")}
     assert written == {
         "memory.max": "1000",
