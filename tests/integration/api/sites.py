@@ -138,10 +138,10 @@ class TestSite:
         )
 
 
-def open_site(folder: Path, **settings: Any) -> TestSite:
-    """Make a site in a folder."""
+def open_site(folder: Path, url: str = "", **settings: Any) -> TestSite:
+    """Make a site in a folder; its database is there too, unless a URL says where."""
     clock = Clock()
-    engine = open_engine(f"sqlite:///{folder / 'hearth.db'}")
+    engine = open_engine(url or f"sqlite:///{folder / 'hearth.db'}")
     metadata.create_all(engine)
     store = Store(engine)
     new_uuid = uuids()

@@ -21,7 +21,8 @@ def format_date(microseconds: int | None) -> str:
     if microseconds is None:
         return NEVER
     seconds, fraction = divmod(microseconds, 1_000_000)
-    text = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+    # Not strftime: it writes the year 1 with one digit.
+    text = (_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat()
     return f"{text}.{fraction:06}Z" if fraction else f"{text}Z"
 
 
