@@ -1,9 +1,10 @@
 """Stopping a run at any moment leaves nothing of it running."""
 
+import asyncio
 from pathlib import Path
 
 from hearth.agent.runtime.base import Exited
-from tests.integration.docker.runs import Runs
+from tests.integration.docker.runs import DEADLINE_SECONDS, Runs
 from tests.services.docker import DockerEngine
 
 
@@ -62,6 +63,19 @@ async def test_many_runs_stopped_while_they_are_being_started_all_end(
     for key in keys:
         assert (await runs.exit_of(key)).exit_code == 137
     assert running(docker_engine, site) == []
+
+
+async def test_a_run_that_is_stopped_and_forgotten_in_one_breath_leaves_no_container(
+    runs: Runs, docker_engine: DockerEngine, site: str
+) -> None:
+    await runs.runtime.start([runs.spec("task.0.1", "sleep", "1000")])
+    await runs.started("task.0.1")
+    await runs.runtime.stop("task.0.1")
+    await runs.runtime.forget(["task.0.1"])
+    await runs.exit_of("task.0.1")
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while await asyncio.to_thread(docker_engine.containers, f"hearth.site={site}"):
+            await asyncio.sleep(0.01)  # its removal gives no signal
 
 
 async def test_stopping_what_ended_or_never_was_tells_nothing(runs: Runs) -> None:

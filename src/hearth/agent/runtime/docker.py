@@ -157,6 +157,8 @@ class DockerRuntime:
     async def _forget(self, key: str) -> None:
         run = self._runs.get(key)
         if run is not None and not run.ended.is_set():
+            if run.stop_asked.is_set():
+                self._spawn(self._forget_at_end(run))
             return
         self._runs.pop(key, None)
         self._drivers.pop(key, None)
@@ -166,6 +168,10 @@ class DockerRuntime:
         except (EngineGone, EngineRefused) as error:
             log.warning("run.forget_later", run=key, error=str(error))
             self._spawn(self._remove_later(name))
+
+    async def _forget_at_end(self, run: Run) -> None:
+        await run.ended.wait()
+        await self._forget(run.key)
 
     async def _remove_later(self, name: str) -> None:
         await self._patiently(lambda: self._engine.remove(name))

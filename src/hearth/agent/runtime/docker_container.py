@@ -48,6 +48,7 @@ def container_config(spec: RunSpec, site: str, facts: EngineFacts, network: str)
         "AttachStdout": True,
         "AttachStderr": True,
         "Tty": False,
+        "Healthcheck": {"Test": ["NONE"]},  # nobody would look at it
         "HostConfig": {
             "Mounts": [{"Type": "bind", "Source": str(spec.directory), "Target": spec.mount_point}],
             "NetworkMode": network if spec.network else "none",

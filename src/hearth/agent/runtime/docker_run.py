@@ -59,7 +59,7 @@ class Run:
         self._spec = spec  # None: found running, started by an earlier agent
         self._spool_paths = spool
         self._spool: Spool | None = None
-        self._stop_asked = asyncio.Event()
+        self.stop_asked = asyncio.Event()
         self._may_exist = spec is None  # whether there may be a container already
         self._was_running = spec is None
         self._interrupted = False  # the engine went away when the command may have run
@@ -84,7 +84,7 @@ class Run:
 
     async def stop(self) -> None:
         """Kill the run, again and again until it has ended."""
-        self._stop_asked.set()
+        self.stop_asked.set()
         tries = 0
         while not self.ended.is_set():
             if self._may_exist:
@@ -143,7 +143,7 @@ class Run:
         assert self._spec is not None
         self._interrupted = False
         async with self._site.starting:
-            if self._stop_asked.is_set():
+            if self.stop_asked.is_set():
                 if container is not None:
                     await self._site.engine.remove(container.id)
                 return self._stopped_before_start()
@@ -169,7 +169,7 @@ class Run:
             message = "The run names no image, and the docker runtime runs nothing without one."
             return Refused(spec.key, self._site.now(), 125, "IMAGE_MISSING", message)
         preparing = asyncio.ensure_future(self._site.images.prepare(spec.image))
-        stopping = asyncio.create_task(self._stop_asked.wait())
+        stopping = asyncio.create_task(self.stop_asked.wait())
         try:
             await asyncio.wait([preparing, stopping], return_when=asyncio.FIRST_COMPLETED)
             if not preparing.done():
@@ -203,7 +203,7 @@ class Run:
                 raise
             return refusal(spec, error, self._site.now()) or self._lost(f"The engine failed: {error.message}")
         try:
-            if self._stop_asked.is_set():
+            if self.stop_asked.is_set():
                 await output.close()
                 await engine.remove(created)
                 return self._stopped_before_start()
@@ -276,7 +276,7 @@ class Run:
 
     async def _ended_from_outside(self, container: Container) -> bool:
         site = self._site
-        if site.facts.runs_survive_restart or self._stop_asked.is_set():
+        if site.facts.runs_survive_restart or self.stop_asked.is_set():
             return False
         # An engine that went away took the run with it, and one that shuts down ends its runs while it
         # still answers those who are connected.
