@@ -40,6 +40,7 @@ class Folders:
         os.makedirs(self._runs, mode=0o711, exist_ok=True)
         self._table = _open_table(root / "slots")
         self._slots: dict[Key, int] = {}
+        self._paths: dict[int, tuple[Path, Path, Path]] = {}
         self._clean: list[int] = []  # with an empty folder
         self._bare: list[int] = list(range(SLOTS - 1, -1, -1))  # without a folder
 
@@ -62,15 +63,23 @@ class Folders:
 
     def job(self, key: Key) -> Path:
         """Return the folder that is the attempt's working folder."""
-        return Path(self.path(key) + "/job")
+        return self._files(key)[0]
 
     def stdout(self, key: Key) -> Path:
         """Return the spool file of the attempt's output."""
-        return Path(self.path(key) + "/stdout")
+        return self._files(key)[1]
 
     def stderr(self, key: Key) -> Path:
         """Return the spool file of the attempt's error output."""
-        return Path(self.path(key) + "/stderr")
+        return self._files(key)[2]
+
+    def _files(self, key: Key) -> tuple[Path, Path, Path]:
+        slot = self._slots[key]
+        paths = self._paths.get(slot)
+        if paths is None:
+            folder = Path(f"{self._runs}/{slot}")
+            paths = self._paths[slot] = (folder / "job", folder / "stdout", folder / "stderr")
+        return paths
 
     def has(self, key: Key) -> bool:
         """Answer whether the attempt has a folder here."""

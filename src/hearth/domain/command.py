@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 from collections.abc import Mapping
@@ -53,6 +54,7 @@ def environment(
     return values
 
 
+@functools.lru_cache(maxsize=1024)
 def words(command: str) -> tuple[str, ...]:
     """Split an expanded command by POSIX shell-word rules, without a shell."""
     try:
