@@ -19,7 +19,10 @@ from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
+
+from hearth.domain.errors import Unavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -30,10 +33,16 @@ GROUP_LIMIT = 64
 BUSY_SECONDS = 30
 
 
+# How often a write is tried that the database threw back because of another server's.
+TRIES = 5
+_THROWN_BACK = {"40001", "40P01"}  # PostgreSQL's words for serialization failure and deadlock
+
+
 @dataclass(slots=True)
 class _Write:
     function: Callable[[Connection], Any]
     done: Future[Any]
+    tries: int = 0
 
 
 def open_engine(url: str, *, readers: int = 4) -> Engine:
@@ -91,6 +100,8 @@ class Store:
     def __init__(self, engine: Engine, *, readers: int = 4) -> None:
         self.engine = engine
         self.is_sqlite = engine.dialect.name == "sqlite"
+        # SQLite's transactions are snapshots by themselves.
+        self._reading = engine if self.is_sqlite else engine.execution_options(isolation_level="REPEATABLE READ")
         self._writes: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._readers = ThreadPoolExecutor(max_workers=readers, thread_name_prefix="store-read")
         self._writer = threading.Thread(target=self._write_groups, name="store-write", daemon=True)
@@ -99,6 +110,7 @@ class Store:
 
     async def write(self, function: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `function` in a transaction; return when it is durable, raise what it raised when it is not."""
+        self._require_open()
         done: Future[T] = Future()
         self._writes.put(_Write(lambda connection: function(connection, *args, **kwargs), done))
         # Once queued a write happens; a caller that is cancelled must not make it half true.
@@ -106,9 +118,10 @@ class Store:
 
     async def read(self, function: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `function` on a consistent view of the database."""
+        self._require_open()
 
         def run() -> T:
-            with self.engine.connect() as connection, connection.begin():
+            with self._reading.connect() as connection, connection.begin():
                 return function(connection, *args, **kwargs)
 
         return await asyncio.get_running_loop().run_in_executor(self._readers, run)
@@ -121,6 +134,10 @@ class Store:
             self._writer.join()
             self._readers.shutdown(wait=True)
             self.engine.dispose()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise Unavailable("the store is closed: this server is stopping")
 
     def _write_groups(self) -> None:
         open_ = True
@@ -141,30 +158,39 @@ class Store:
                 self._commit(group)
 
     def _commit(self, group: list[_Write]) -> None:
-        outcomes: list[tuple[Future[Any], Any, BaseException | None]] = []
+        outcomes: list[tuple[_Write, Any, BaseException | None]] = []
         try:
             with self.engine.connect().execution_options(hearth_write=True) as connection:
                 with connection.begin():
                     for write in group:
                         outcomes.append(self._run(connection, write))
         except BaseException as failure:  # the commit failed: nobody in the group was heard
-            outcomes = [(write.done, None, failure) for write in group]
-        for done, value, error in outcomes:
+            outcomes = [(write, None, failure) for write in group]
+        for write, value, error in outcomes:
+            if error is not None and _is_thrown_back(error) and write.tries < TRIES:
+                write.tries += 1
+                self._commit([write])  # alone, so that it holds no locks for others
+                continue
             with contextlib.suppress(Exception):  # the loop that waited may be gone
                 if error is None:
-                    done.set_result(value)
+                    write.done.set_result(value)
                 else:
-                    done.set_exception(error)
+                    write.done.set_exception(error)
 
-    def _run(self, connection: Connection, write: _Write) -> tuple[Future[Any], Any, BaseException | None]:
+    def _run(self, connection: Connection, write: _Write) -> tuple[_Write, Any, BaseException | None]:
         savepoint = connection.begin_nested()
         try:
             value = write.function(connection)
             savepoint.commit()
         except Exception as error:
             savepoint.rollback()
-            return write.done, None, error
-        return write.done, value, None
+            return write, None, error
+        return write, value, None
+
+
+def _is_thrown_back(error: BaseException) -> bool:
+    """Answer whether the database asks to try again: it undid one of two transactions that waited for each other."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _THROWN_BACK
 
 
 def ping(connection: Connection) -> bool:

@@ -1,0 +1,137 @@
+"""What must hold of all rows at any moment, counted anew from the rows themselves."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from sqlalchemy import Connection, Table, select
+
+from hearth.domain import output as merging
+from hearth.domain.instance import InstanceState
+from hearth.domain.ranges import RangeSet
+from hearth.domain.task import TaskState, task_state
+from hearth.store import tables
+from hearth.store.queries.tasks import lock_standings
+
+
+def every(connection: Connection, table: Table) -> list[dict[str, Any]]:
+    """Return all rows of a table, in order of their keys."""
+    query = select(table).order_by(*table.primary_key.columns)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def check_all(connection: Connection) -> None:
+    """Raise AssertionError when a counter, a range, a state or a total is not what the rows say."""
+    _check_tasks(connection)
+    _check_accounts(connection)
+    _check_output(connection)
+    _check_storage(connection)
+
+
+def _check_tasks(connection: Connection) -> None:
+    rows = every(connection, tables.instances)
+    attempts = every(connection, tables.attempts)
+    story = every(connection, tables.history)
+    for task in every(connection, tables.tasks):
+        mine = {row["number"]: row for row in rows if row["task_id"] == task["id"]}
+        standing = lock_standings(connection, [task["id"]])[task["id"]]
+        progress = standing.progress
+        progress.check()
+        counts = Counter(InstanceState(row["state"]) for row in mine.values())
+        numbers = RangeSet.parse(task["numbers"])
+        listed = progress.waiting | progress.succeeded | progress.failed | progress.cancelled
+        live = RangeSet.of(n for n, row in mine.items() if InstanceState(row["state"]).is_live)
+
+        assert listed | live == numbers, task
+        assert not listed & live, task
+        assert progress.dispatched == task["dispatched_count"] == counts[InstanceState.DISPATCHED], task
+        assert progress.running == task["running_count"] == counts[InstanceState.RUNNING], task
+        assert progress.uploading == task["uploading_count"] == counts[InstanceState.UPLOADING], task
+        assert progress.cancelling == task["cancelling_count"] == counts[InstanceState.CANCELLING], task
+        assert task["requeued_count"] == counts[InstanceState.WAITING], task
+        for state, ranges in (
+            (InstanceState.WAITING, progress.waiting),
+            (InstanceState.SUCCEEDED, progress.succeeded),
+            (InstanceState.FAILED, progress.failed),
+            (InstanceState.CANCELLED, progress.cancelled),
+        ):
+            assert task[f"{state.name.lower()}_count"] == len(ranges), task
+            touched = [n for n, row in mine.items() if row["state"] == state]
+            assert all(n in ranges for n in touched), (task, state)
+            if state in (InstanceState.SUCCEEDED, InstanceState.FAILED):
+                assert len(touched) == len(ranges), (task, state)
+        for row in mine.values():
+            assert (row["node_id"] is not None) == InstanceState(row["state"]).is_live, row
+            assert (row["ended_at"] is not None) == InstanceState(row["state"]).is_final, row
+            if row["started_at"] is not None:
+                assert row["number"] in progress.started, row
+            kept = [a["attempt"] for a in attempts if (a["task_id"], a["number"]) == (task["id"], row["number"])]
+            assert kept == list(range(1, len(kept) + 1)), row
+            assert len(kept) == row["attempt"] - (not _was_given_back(row)), row
+        assert task["results_count"] == sum(row["results"] is not None for row in mine.values()), task
+
+        state = task_state(
+            progress,
+            cancel_requested=task["cancel_requested_at"] is not None,
+            delete_requested=task["delete_requested_at"] is not None,
+        )
+        assert task["state"] == state, task
+        told = [line["detail"] for line in story if line["task_id"] == task["id"] and line["kind"] == "state"]
+        assert told[-1] == state, task
+        assert [*told[-2:-1]] == ([] if task["previous_state"] is None else [task["previous_state"]]), task
+        assert (task["ended_at"] is not None) == state.is_final, task
+        assert (task["deleted_at"] is not None) == (task["delete_requested_at"] is not None and state.is_final), task
+
+
+def _was_given_back(row: dict[str, Any]) -> bool:
+    """Tell whether the newest attempt is over without having been the instance's end."""
+    state = InstanceState(row["state"])
+    return state is InstanceState.WAITING or (state is InstanceState.CANCELLED and row["dispatched_at"] is None)
+
+
+def _check_accounts(connection: Connection) -> None:
+    tasks = every(connection, tables.tasks)
+    cores = {task["id"]: task["demand_cores"] for task in tasks}
+    live = [row for row in every(connection, tables.instances) if row["node_id"] is not None]
+    buckets = every(connection, tables.buckets)
+    for account in every(connection, tables.accounts):
+        mine = [task for task in tasks if task["account_id"] == account["id"] and task["deleted_at"] is None]
+        held = [row for row in live if row["account_id"] == account["id"]]
+        owned = [bucket for bucket in buckets if bucket["account_id"] == account["id"]]
+        assert account["tasks"] == len(mine), account
+        assert account["active_tasks"] == sum(not TaskState(task["state"]).is_final for task in mine), account
+        assert account["live_instances"] == len(held), account
+        assert abs(account["live_cores"] - sum(cores[row["task_id"]] for row in held)) < 1e-6, account
+        assert account["buckets"] == len(owned), account
+        assert account["bucket_bytes"] == sum(bucket["size_bytes"] for bucket in owned), account
+
+
+def _check_output(connection: Connection) -> None:
+    chunks = every(connection, tables.chunks)
+    for stream in every(connection, tables.streams):
+        mine = [c for c in chunks if (c["task_id"], c["stream"]) == (stream["task_id"], stream["stream"])]
+        assert [chunk["position"] for chunk in mine] == list(range(stream["chunks"])), stream
+        assert stream["stored_bytes"] == sum(len(chunk["data"]) for chunk in mine), stream
+        tail: tuple[int, int] | None = None
+        size = 0
+        for chunk in mine:
+            lead = merging.lead_of(tail, chunk["number"], chunk["attempt"])
+            assert (chunk["lead"], chunk["merged_start"]) == (lead, size), chunk
+            size += len(merging.merged(chunk["data"], chunk["number"], lead))
+            tail = (chunk["number"], chunk["attempt"]) if merging.leaves_open(chunk["data"]) else None
+        assert stream["size_bytes"] == size, stream
+        assert tail == (None if stream["tail_number"] is None else (stream["tail_number"], stream["tail_attempt"]))
+
+
+def _check_storage(connection: Connection) -> None:
+    objects = every(connection, tables.objects)
+    shown = Counter(row["blob_id"] for row in objects)
+    shown.update(row["blob_id"] for row in every(connection, tables.upload_parts))
+    for bucket in every(connection, tables.buckets):
+        mine = [row for row in objects if row["bucket_id"] == bucket["id"]]
+        assert bucket["objects"] == len(mine), bucket
+        assert bucket["size_bytes"] == sum(row["size_bytes"] for row in mine), bucket
+    for blob in every(connection, tables.blobs):
+        if blob["parts"] is None:
+            assert blob["references"] == shown[blob["id"]], blob
