@@ -7,7 +7,7 @@ import pytest
 
 from tests.services.platform import Platform, platform_with
 
-QUICK = {"HEARTH_HEARTBEAT_SECONDS": "0.5"}
+QUICK = {"HEARTH_HEARTBEAT_SECONDS": "0.5", "HEARTH_NODE_CORES": "6"}
 
 Start = Callable[[str], Platform]
 

@@ -263,7 +263,7 @@ def running_platform(
     engine: DockerEngine | None = None,
     started: bool = True,
 ) -> Iterator[Platform]:
-    """Start a platform in a new folder; show its logs when the body fails; leave nothing behind."""
+    """Start a platform in a new folder; leave nothing behind."""
     folder = new_folder("platform")
     folder.chmod(0o755)  # runs of other users pass through
     platform = Platform(folder, runtime, environ=environ, engine=engine)
@@ -271,9 +271,6 @@ def running_platform(
         if started:
             platform.start()
         yield platform
-    except BaseException:
-        sys.stderr.write(platform.logs() + "\n")
-        raise
     finally:
         platform.end_everything()
         rmtree(folder, ignore_errors=True)

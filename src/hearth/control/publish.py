@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from hearth.control.changes import Changes
-from hearth.store.queries import accounts_counters, buckets, instances, objects, tasks
+from hearth.store.queries import buckets, instances, objects, storage_quota, tasks
 from hearth.wire import agent as wire
 
 
@@ -24,14 +24,39 @@ class Publication:
     notes: tuple[str, ...]
 
 
-def has_room(changes: Changes, end: wire.Ended) -> bool:
-    """Answer whether the account may store these files."""
-    if not end.files:
+class Room:
+    """What may still be stored while one report is taken; a refusal there would refuse the whole report."""
+
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
+        self._promised: dict[int, int] = {}
+        self._new_buckets: dict[int, set[str]] = {}
+
+    def takes(self, end: wire.Ended) -> bool:
+        """Answer whether the account may store these files, and count them."""
+        if not end.files:
+            return True
+        connection, task = self._changes.connection, self._changes.tasks[end.task]
+        quota = storage_quota.lock(connection, task.account_id)
+        size = self._promised.get(task.account_id, 0) + sum(file.size for file in end.files)
+        if quota.max_bucket_bytes and quota.bucket_bytes + size > quota.max_bucket_bytes:
+            return False
+        if quota.max_buckets and not self._has_bucket(end.task, task.account_id, quota):
+            return False
+        self._promised[task.account_id] = size
         return True
-    account_id = changes.tasks[end.task].account_id
-    counters = accounts_counters.lock(changes.connection, [account_id])[account_id]
-    limit = counters.limits.max_bucket_bytes
-    return not limit or counters.bucket_bytes + sum(file.size for file in end.files) <= limit
+
+    def _has_bucket(self, task_id: int, account_id: int, quota: storage_quota.StorageQuota) -> bool:
+        """Answer whether the result bucket is there, or one more may be made."""
+        connection = self._changes.connection
+        name = tasks.many(connection, [task_id])[task_id].parsed_spec().result_bucket
+        made = self._new_buckets.setdefault(account_id, set())
+        if name in made or buckets.find(connection, account_id, name) is not None:
+            return True
+        if quota.buckets + len(made) >= quota.max_buckets:
+            return False
+        made.add(name)
+        return True
 
 
 def without_room(end: wire.Ended) -> wire.Ended:

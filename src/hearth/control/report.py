@@ -14,7 +14,7 @@ from hearth.control import publish
 from hearth.control.changes import Changes
 from hearth.domain.errors import StaleLease
 from hearth.domain.instance import Ended, Exited, Failure, Lost, Published, Started
-from hearth.store.queries import output
+from hearth.store.queries import output, tasks
 from hearth.wire import agent as wire
 
 _Key = tuple[int, int, int]
@@ -63,11 +63,12 @@ def report(
     for exited in message.exited:
         _advance(changes, exited, Exited(exited.attempt, exited.exit_code, exited.at), refused)
     publications: list[publish.Publication] = []
+    room = publish.Room(changes)
     for end in message.ended:
         key = (end.task, end.number, end.attempt)
         if key in refused or key in known:
             continue  # its output is not whole yet: the agent sends both again
-        if not end.lost and not publish.has_room(changes, end):
+        if not end.lost and not room.takes(end):
             end = publish.without_room(end)
         if end.lost:
             lost = Lost(end.attempt, now, end.error_message, losses_allowed)
@@ -99,7 +100,14 @@ def _ended(changes: Changes, end: wire.Ended, now: int) -> Ended:
         cpu_microseconds=end.cpu_microseconds,
         peak_memory=end.peak_memory,
         retry=retry,
+        results_wanted=bool(end.files) and _uploads_on_cancel(changes, end.task),
     )
+
+
+def _uploads_on_cancel(changes: Changes, task_id: int) -> bool:
+    if not changes.tasks[task_id].cancel_requested:
+        return False
+    return bool(tasks.many(changes.connection, [task_id])[task_id].parsed_spec().upload_on_cancel)
 
 
 def _advance(

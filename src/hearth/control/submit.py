@@ -62,7 +62,7 @@ def insert(
 ) -> list[str | HearthError]:
     """Store what can be accepted, in one transaction."""
     counters = accounts_counters.lock(connection, [account_id])[account_id]
-    checks = _Checks(connection, account_id, counters, [task for task, _ in new])
+    checks = _Checks(connection, account_id, counters, [task for task, _ in new], now)
     outcomes: list[str | HearthError] = []
     rows = []
     for task, profile in new:
@@ -97,8 +97,15 @@ class _Checks:
     """What a submit is checked against, read once for the whole slice."""
 
     def __init__(
-        self, connection: Connection, account_id: int, counters: accounts_counters.Counters, new: Sequence[NewTask]
+        self,
+        connection: Connection,
+        account_id: int,
+        counters: accounts_counters.Counters,
+        new: Sequence[NewTask],
+        now: int,
     ) -> None:
+        self._connection, self._account_id, self._now = connection, account_id, now
+        self._made: set[str] = set()
         self.limits: Limits = counters.limits
         self.have = counters.tasks
         self.taken = tasks.shortnames_taken(connection, account_id, [t.shortname for t in new if t.shortname])
@@ -119,9 +126,12 @@ class _Checks:
                 "that one task may have; submit several tasks",
             )
         require_room_for_tasks(self.limits, self.have, 1)
+        if task.shortname and task.shortname in self.taken:
+            raise Conflict(f"shortname: '{task.shortname}' is the name of another task of yours; choose another")
+        if (results := task.spec.result_bucket) and results not in self._made:
+            buckets.create(self._connection, self._account_id, results, self._now)
+            self._made.add(results)
         if task.shortname:
-            if task.shortname in self.taken:
-                raise Conflict(f"shortname: '{task.shortname}' is the name of another task of yours; choose another")
             self.taken.add(task.shortname)
         self.have += 1
 

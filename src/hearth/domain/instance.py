@@ -136,6 +136,7 @@ class Ended:
     cpu_microseconds: int = 0
     peak_memory: int = 0
     retry: bool = False  # whether the task's rule allows one more try, if this one failed
+    results_wanted: bool = False  # whether its results are to be shown although it was cancelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +255,7 @@ def _end(instance: Instance, event: Ended) -> tuple[Instance, list[Effect]]:
         ended_at=event.at,
     )
     if instance.state is InstanceState.CANCELLING:
-        return replace(measured, state=InstanceState.CANCELLED), []
+        return replace(measured, state=InstanceState.CANCELLED), [Published(event.attempt)] * event.results_wanted
     if event.failure is None:
         return replace(measured, state=InstanceState.SUCCEEDED), [Published(event.attempt)]
     failed = replace(measured, failures=instance.failures + 1)

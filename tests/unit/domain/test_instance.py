@@ -201,6 +201,12 @@ def test_a_cancelled_instance_ends_cancelled_however_its_command_ended(end: Even
     assert effects == []
 
 
+def test_results_of_a_cancelled_instance_are_shown_when_they_are_wanted():
+    instance, effects = advance(cancelling(an_instance()), Ended(1, 40, exit_code=137, results_wanted=True))
+    assert instance.state is InstanceState.CANCELLED
+    assert effects == [Published(1)]
+
+
 @pytest.mark.parametrize(
     ("rule", "failures", "task_retries", "allowed"),
     [
