@@ -1,6 +1,6 @@
 """How many trivial processes per second the spawner starts and ends, beside a bare asyncio loop.
 
-Run: python benchmarks/spawner.py [COUNT] [AT ONCE ...]
+Run: python -P benchmarks/spawner.py [COUNT] [AT ONCE ...]
 """
 
 from __future__ import annotations

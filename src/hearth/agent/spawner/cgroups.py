@@ -145,8 +145,10 @@ class Cgroups:
 
     def try_out(self) -> None:
         """Make the site's folders and remove them; raises `OSError` when they cannot be made."""
-        self._make()
-        self.close()
+        try:
+            self._make()
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Remove the site's folders if they are empty."""
