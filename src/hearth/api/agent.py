@@ -168,6 +168,8 @@ class AgentDoor:
         )
         works = {grant.task.id: work(site, grant.task) for grant in grants}
         missing = {key[0] for key in difference.resend} | {known.task for known in difference.known}
+        # A run that outlived its agent is collected by its task's rules also when it was cancelled meanwhile.
+        missing |= {stop.task for stop in difference.stops if stop.cancelled}
         if missing - works.keys():
             rows = await site.store.read(tasks.many, sorted(missing - works.keys()))
             works.update((task_id, work(site, row)) for task_id, row in rows.items())

@@ -90,7 +90,6 @@ def instance_error(row: InstanceRow) -> TaskError:
 def status(view: TaskView, now: int) -> TaskStatus:
     """Return progress, times and ranges."""
     row = view.row
-    succeeded, failed, cancelled = (RangeSet.parse(text) for text in (row.succeeded, row.failed, row.cancelled))
     total = max(1, row.instance_total)
     ended = view.ended_count
     exited = ended + row.uploading_count
@@ -130,13 +129,18 @@ def status(view: TaskView, now: int) -> TaskStatus:
         execution_time_by_site_and_machine=[],
         execution_time_by_instance_id=each,
         succeeded_range=row.succeeded,
-        executed_range=str(succeeded | failed),
-        failed_range=str(failed | cancelled),
+        executed_range=_union(row.succeeded, row.failed),
+        failed_range=_union(row.failed, row.cancelled),
         cancelled_range=row.cancelled,
         failed_only_range=row.failed,
         started_once_range=row.started,
         running_instances_info=_running(view.live, view.offers, row.demand_cores, row.demand_memory, now),
     )
+
+
+def _union(left: str, right: str) -> str:
+    """Return two sets together; they are parsed only when there is something to do."""
+    return str(RangeSet.parse(left) | RangeSet.parse(right)) if left and right else left or right
 
 
 def _running(

@@ -171,7 +171,8 @@ def _errors(view: TaskView) -> list[TaskError]:
     if row.state == TaskState.CANCELLED and not errors:
         errors.append(_CANCELLED)
     if row.state == TaskState.FAILURE and not errors:
-        errors.append(TaskError(code="INSTANCES_FAILED", message=f"Instances {row.failed} failed"))
+        which = row.failed if len(row.failed) <= 100 else f"{row.failed[:100]}..."
+        errors.append(TaskError(code="INSTANCES_FAILED", message=f"Instances {which} failed"))
     return errors
 
 

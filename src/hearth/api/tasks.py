@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
+import msgspec
 from litestar import Controller, Response, delete, get, post, put
 from litestar.params import FromQuery
+from sqlalchemy import Connection
 
 from hearth.api import limits
 from hearth.api.read_task import SECRET_PREFIX, SECRET_SHOWN
 from hearth.api.render_status import completed
-from hearth.api.render_task import render_task
-from hearth.api.requests import ApiRequest, PathText, answer, caller, done, read, rendering, site_of
+from hearth.api.render_task import Rendering, render_task
+from hearth.api.requests import ApiRequest, PathText, caller, done, encoded, read, rendering, site_of
 from hearth.api.shapes import Unknown
 from hearth.api.submit import SUBMISSION
 from hearth.control import find
@@ -22,7 +25,6 @@ from hearth.domain.errors import Invalid
 from hearth.domain.spec import TaskSpec
 from hearth.store.queries import task_view
 from hearth.store.queries.instances import InstanceRow
-from hearth.store.queries.task_view import TaskView
 from hearth.store.queries.tasks import TaskRow
 from hearth_client.messages.pages import Page
 from hearth_client.messages.submissions import TaskSubmit
@@ -43,11 +45,10 @@ class Tasks(Controller):
         """A task with all that is known of it; of many ended instances it shows the newest."""
         site = site_of(request)
         shown = site.settings.completed_instances_shown
-        view = await site.store.read(_view, caller(request).id, ident, shown)
-        task = render_task(view, rendering(request))
-        response = answer(task)
-        if view.ended_count > len(view.ended):
-            response.headers["Hearth-Completed-Instances-Total"] = str(view.ended_count)
+        found = await site.store.read(_look, caller(request).id, ident, shown, rendering(request))
+        response = encoded(found.body)
+        if found.ended > found.shown:
+            response.headers["Hearth-Completed-Instances-Total"] = str(found.ended)
         return response
 
     @put("/{ident:str}", opt={"body": TaskSubmit})
@@ -101,12 +102,23 @@ class Tasks(Controller):
         )
 
 
-def _view(connection: Any, account_id: int, ident: str, shown: int) -> TaskView:
-    return task_view.view(connection, find.task(connection, account_id, ident), shown)
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A task as it travels, and how many of its ended instances are in it."""
+
+    body: bytes
+    shown: int
+    ended: int
+
+
+def _look(connection: Connection, account_id: int, ident: str, shown: int, how: Rendering) -> _Look:
+    """Read and write out a task, off the event loop: one with many ranges takes its time."""
+    view = task_view.view(connection, find.task(connection, account_id, ident), shown)
+    return _Look(msgspec.json.encode(render_task(view, how)), len(view.ended), view.ended_count)
 
 
 def _instances(
-    connection: Any, account_id: int, ident: str, after: int, limit: int
+    connection: Connection, account_id: int, ident: str, after: int, limit: int
 ) -> tuple[TaskRow, list[InstanceRow]]:
     row = find.task(connection, account_id, ident)
     return row, task_view.ended_page(connection, row.id, after, limit + 1)

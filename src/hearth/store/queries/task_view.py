@@ -108,7 +108,8 @@ def _first_failed(connection: Connection, row: TaskRow, ended: Sequence[Instance
     """Return the failed instances with the smallest numbers: they may not be among the newest."""
     if not row.failed_count:
         return []
-    numbers = list(RangeSet.parse(row.failed).first(FAILED_SHOWN))
+    beginning = ",".join(row.failed.split(",", FAILED_SHOWN)[:FAILED_SHOWN])
+    numbers = list(RangeSet.parse(beginning).first(FAILED_SHOWN))
     at_hand = {i.number: i for i in ended}
     if all(number in at_hand for number in numbers):
         return [at_hand[number] for number in numbers]
