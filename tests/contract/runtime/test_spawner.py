@@ -191,6 +191,8 @@ async def test_leftovers_of_a_spawner_end_even_if_it_is_never_replaced(sandbox_m
         await asyncio.to_thread(spawner.kill)
         await gone(mark)
     spawner.restart()
+    async with sandbox_machine.agent() as runs:  # the next one also removes the cgroup
+        assert runs.found == []
 
 
 def _short(path: Path) -> str:
