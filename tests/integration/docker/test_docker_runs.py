@@ -1,9 +1,11 @@
 """What a run in a container sees and how its end is told."""
 
+from pathlib import Path
+
 import pytest
 
 from hearth.agent.runtime.base import Exited, Image, Refused, Started
-from tests.integration.docker.runs import Runs, now
+from tests.integration.docker.runs import Runs, now, opened
 from tests.services.docker import DockerEngine
 from tests.services.registry import Registry
 
@@ -155,6 +157,19 @@ async def test_the_host_name_can_be_chosen(runs: Runs) -> None:
 async def test_there_is_no_network_by_default(runs: Runs) -> None:
     await runs.run("ls", "/sys/class/net")
     assert runs.stdout() == b"lo\n"
+
+
+async def test_a_run_that_may_use_the_network_gets_the_sites_network(
+    runs: Runs, docker_engine: DockerEngine, site: str, tmp_path: Path
+) -> None:
+    async with opened(
+        docker_engine.url, f"{site}-networked", tmp_path / "networked", runs.image, network="host"
+    ) as more:
+        await more.run("ls", "/sys/class/net", network=True, key="task.0.1")
+        await more.run("ls", "/sys/class/net", key="task.1.1")
+        await more.runtime.forget(["task.0.1", "task.1.1"])
+        assert set(more.stdout("task.0.1").decode().split()) == {path.name for path in Path("/sys/class/net").iterdir()}
+        assert more.stdout("task.1.1") == b"lo\n"
 
 
 async def test_a_command_cannot_gain_privileges(runs: Runs) -> None:
