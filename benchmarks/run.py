@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.platform import Platform, platform, trivial
+from benchmarks.hearth_up import Platform, platform, trivial
 
 AT_ONCE = (2, 4, 8)
 ROLES = ("server", "store", "agent", "spawner")
