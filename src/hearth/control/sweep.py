@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import structlog
 from sqlalchemy import Connection
 
 from hearth.control.blobs import BlobStore
 from hearth.store.door import Store
 from hearth.store.queries import blobs, uploads
+from hearth.store.queries.blobs import Doomed
 
 UPLOAD_LIVES = 7 * 24 * blobs.HOUR
 # A round of this size holds the writer for a few milliseconds.
 BLOBS_AT_ONCE = 200
 UPLOADS_AT_ONCE = 5
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +26,7 @@ class Swept:
     more: bool
 
 
-def sweep_blobs(connection: Connection, now: int, limit: int) -> list[int]:
+def sweep_blobs(connection: Connection, now: int, limit: int) -> Doomed:
     """Condemn up to `limit` blobs whose time is over; return those whose files may go."""
     return blobs.doom_old(connection, now, limit)
 
@@ -46,31 +42,6 @@ def sweep_uploads(connection: Connection, now: int, limit: int) -> int:
 async def sweep_once(store: Store, blob_store: BlobStore, now: int) -> Swept:
     """Do one round."""
     ended = await store.write(sweep_uploads, now, UPLOADS_AT_ONCE)
-    condemned = await store.write(sweep_blobs, now, BLOBS_AT_ONCE)
-    await blob_store.remove_files_of(condemned)
-    return Swept(len(condemned), ended, more=ended == UPLOADS_AT_ONCE or len(condemned) == BLOBS_AT_ONCE)
-
-
-async def sweep_forever(
-    store: Store,
-    blob_store: BlobStore,
-    now: Callable[[], int],
-    *,
-    stop: asyncio.Event,
-    every_seconds: float = 60.0,
-) -> None:
-    """Do rounds until `stop` is set; a round that fails is told to the log, and the next one tries again."""
-    while not stop.is_set():
-        more = False
-        try:
-            swept = await sweep_once(store, blob_store, now())
-            more = swept.more
-            if swept.blobs or swept.uploads:
-                _log.info("storage swept", blobs=swept.blobs, uploads=swept.uploads)
-        except Exception:
-            _log.exception("storage sweep failed")
-        if not more:
-            try:
-                await asyncio.wait_for(stop.wait(), every_seconds)
-            except TimeoutError:
-                continue
+    doomed = await store.write(sweep_blobs, now, BLOBS_AT_ONCE)
+    await blob_store.remove_files_of(doomed.with_file)
+    return Swept(doomed.count, ended, more=ended == UPLOADS_AT_ONCE or doomed.count == BLOBS_AT_ONCE)

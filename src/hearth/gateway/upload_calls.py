@@ -20,7 +20,7 @@ from hearth.control.uploads import (
 )
 from hearth.domain.errors import Missing
 from hearth.gateway import conditions, xml
-from hearth.gateway.bucket_calls import MAX_XML_BYTES, bucket_of, owner
+from hearth.gateway.bucket_calls import bucket_of, owner, read_xml
 from hearth.gateway.call import Answer, Call, xml_answer
 from hearth.gateway.checksums import ALGORITHMS, HEADER, checksum_header
 from hearth.gateway.errors import S3Error
@@ -80,7 +80,7 @@ async def copy_part(call: Call) -> Answer:
 async def complete(call: Call) -> Answer:
     """POST /bucket/key?uploadId"""
     upload = _upload(call)
-    root = xml.parse(await call.body.read(MAX_XML_BYTES), "CompleteMultipartUpload")
+    root = await read_xml(call, "CompleteMultipartUpload")
     listed = [_listed(each) for each in root.all("Part")]
     if not 0 < len(listed) <= MAX_PARTS:
         raise S3Error("MalformedXML", f"The list must have 1 to {MAX_PARTS} Parts, not {len(listed)}")

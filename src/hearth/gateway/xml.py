@@ -10,6 +10,7 @@ from hearth.gateway.errors import S3Error
 
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _MAX_DEPTH = 16
+_MAX_ELEMENTS = 100_000
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"}
 _SPECIAL = re.compile("[&<>\"'\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff]")
 
@@ -54,20 +55,26 @@ class Element:
 def parse(data: bytes, root: str) -> Element:
     """Return the root element, which must be called `root`; S3Error when it is no such XML."""
     top = Element("")
-    open_elements = [top]
+    open_elements: list[tuple[Element, list[str]]] = [(top, [])]
+    count = 0
 
     def start(name: str, _attributes: object) -> None:
-        if len(open_elements) > _MAX_DEPTH:
-            raise S3Error("MalformedXML", f"The XML is nested deeper than {_MAX_DEPTH}")
+        nonlocal count
+        count += 1
+        if len(open_elements) > _MAX_DEPTH or count > _MAX_ELEMENTS:
+            raise S3Error(
+                "MalformedXML", f"The XML has more than {_MAX_ELEMENTS} elements, or nested over {_MAX_DEPTH}"
+            )
         child = Element(name.rpartition(" ")[2])
-        open_elements[-1].children.append(child)
-        open_elements.append(child)
+        open_elements[-1][0].children.append(child)
+        open_elements.append((child, []))
 
     def end(_name: str) -> None:
-        open_elements.pop()
+        ended, texts = open_elements.pop()
+        ended.text = "".join(texts)
 
     def characters(text: str) -> None:
-        open_elements[-1].text += text
+        open_elements[-1][1].append(text)
 
     def doctype(*_: object) -> None:
         raise S3Error("MalformedXML", "The XML has a document type; send it without")

@@ -102,7 +102,9 @@ class Served:
     _thread: threading.Thread = field(init=False)
 
     def __enter__(self) -> "Served":
-        listener = socket.create_server(("127.0.0.1", 0))
+        # With its protocol named, asyncio turns Nagle's delay off, as it does for sockets of its own.
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.bind(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]
         self.address = f"{'https' if self.certificate else 'http'}://127.0.0.1:{self.port}"
         config = uvicorn.Config(

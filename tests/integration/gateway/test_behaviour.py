@@ -1,6 +1,5 @@
 """What clients rely on beyond single puts and gets."""
 
-import asyncio
 import hashlib
 import http.client
 import io
@@ -15,8 +14,9 @@ import pytest
 import urllib3
 from botocore.exceptions import ClientError
 
+from hearth.control import sweep
 from hearth.control.blobs import BlobStore
-from hearth.control.sweep import sweep_forever, sweep_once
+from hearth.control.sweep import sweep_once
 from hearth.gateway import signature as arithmetic
 from hearth.gateway.app import Gateway
 from hearth.gateway.signature import Authorization, ChunkSigner, Credential, key_of
@@ -338,21 +338,26 @@ async def test_uploads_that_nobody_finished_are_swept_after_a_week(storage: Stor
     await ask(gateway, "PUT", "/b")
     upload_id = (await ask(gateway, "POST", "/b/k?uploads")).body.decode().split("UploadId>")[1][:-2]
     assert (await ask(gateway, "PUT", f"/b/k?uploadId={upload_id}&partNumber=1", FIVE)).status == 200
-    storage.clock.ahead = 8 * 24 * HOUR
-    stop, swept = asyncio.Event(), asyncio.Event()
-
-    def now() -> int:
-        if not storage.files():
-            swept.set()
-        storage.clock.ahead += 2 * HOUR
-        return storage.clock()
-
-    loop = asyncio.create_task(sweep_forever(storage.store, storage.blobs, now, stop=stop, every_seconds=0.01))
-    await asyncio.wait_for(swept.wait(), 20)
-    stop.set()
-    await asyncio.wait_for(loop, 20)
+    storage.clock.ahead = 7 * 24 * HOUR - 60_000_000
+    assert (await sweep_once(storage.store, storage.blobs, storage.clock())).uploads == 0
+    storage.clock.ahead = 7 * 24 * HOUR + 60_000_000
+    assert (await sweep_once(storage.store, storage.blobs, storage.clock())).uploads == 1
+    storage.clock.ahead += 2 * HOUR
+    assert (await sweep_once(storage.store, storage.blobs, storage.clock())).blobs == 1
+    assert storage.files() == []
     storage.clock.ahead = 0
     assert (await ask(gateway, "GET", f"/b/k?uploadId={upload_id}")).code == "NoSuchUpload"
+
+
+async def test_a_round_says_whether_there_is_more_to_sweep(storage: Storage) -> None:
+    gateway = storage.gateway
+    await ask(gateway, "PUT", "/b")
+    for number in range(sweep.BLOBS_AT_ONCE + 1):
+        await ask(gateway, "PUT", "/b/k", str(number).encode())
+    storage.clock.ahead = 2 * HOUR
+    first = await sweep.sweep_once(storage.store, storage.blobs, storage.clock())
+    second = await sweep.sweep_once(storage.store, storage.blobs, storage.clock())
+    assert (first.blobs, first.more, second.blobs, second.more) == (sweep.BLOBS_AT_ONCE, True, 0, False)
 
 
 async def test_only_what_nothing_points_to_can_be_discarded(storage: Storage) -> None:

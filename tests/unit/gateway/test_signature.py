@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from hearth.control.accounts import AccountSecret, authenticate
+from hearth.control.accounts import AccountSecret
+from hearth.gateway.auth import authenticate
 from hearth.gateway.chunked import ChunkDecoder
 from hearth.gateway.errors import S3Error
 from hearth.gateway.request import Request, read_request

@@ -30,6 +30,7 @@ def test_lines_and_tabs_survive() -> None:
         b'<!DOCTYPE d [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><Delete><Object><Key>&b;</Key></Object></Delete>',
         b'<!DOCTYPE d SYSTEM "file:///etc/passwd"><Delete/>',
         b"<Delete>" * 100_000,
+        b"<Delete>" + b"<a/>" * 100_001 + b"</Delete>",
         b'<?xml version="1.0" encoding="nonsense"?><Delete/>',
         b"<Delete>\xff</Delete>",
     ],

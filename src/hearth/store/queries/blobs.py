@@ -111,7 +111,15 @@ def pieces(connection: Connection, blob_id: int) -> list[Piece]:
     return [Piece(part_id, size, inside.get(part_id)) for part_id, size in parts]
 
 
-def doom_old(connection: Connection, now: int, limit: int) -> list[int]:
+@dataclass(frozen=True, slots=True)
+class Doomed:
+    """How many blobs were condemned, and those of them whose files may go."""
+
+    count: int
+    with_file: list[int]
+
+
+def doom_old(connection: Connection, now: int, limit: int) -> Doomed:
     """Condemn up to `limit` blobs that nothing points to and whose time is over; see `doom`."""
     found = connection.execute(
         select(blobs.c.id)
@@ -120,7 +128,8 @@ def doom_old(connection: Connection, now: int, limit: int) -> list[int]:
         .limit(limit)
         .with_for_update(skip_locked=True, key_share=True)
     )
-    return doom(connection, list(found.scalars()), now)
+    ids = list(found.scalars())
+    return Doomed(len(ids), doom(connection, ids, now))
 
 
 def doom(connection: Connection, blob_ids: Iterable[int], now: int) -> list[int]:

@@ -71,8 +71,8 @@ def create(connection: Connection, account_id: int, name: str, now: int) -> Buck
 
 def listing(connection: Connection, account_id: int) -> list[BucketRow]:
     """Return the account's buckets by name."""
-    query: Select[Any] = select(*_COLUMNS).where(buckets.c.account_id == account_id).order_by(buckets.c.name)
-    return [BucketRow(*row) for row in connection.execute(query)]
+    query: Select[Any] = select(*_COLUMNS).where(buckets.c.account_id == account_id)
+    return sorted((BucketRow(*row) for row in connection.execute(query)), key=lambda bucket: bucket.name)
 
 
 def delete(connection: Connection, account_id: int, bucket_id: int) -> None:
