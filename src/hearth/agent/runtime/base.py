@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -21,7 +21,7 @@ class Image:
 
     reference: str  # as an engine takes it: [registry/]repository:tag
     login: str = ""
-    password: str = ""
+    password: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,8 @@ class RunSpec:
 
     key: str  # "<task>.<number>.<attempt>": unique on this site for ever
     argv: tuple[str, ...]  # empty: the image's own command
-    environment: dict[str, str]  # complete; nothing of the agent's own environment is inherited
+    # Complete: nothing of the agent's own environment is inherited. It may hold secrets.
+    environment: dict[str, str] = field(repr=False)
     directory: Path  # the host folder that becomes the working folder; exists
     stdout: Path  # spool file, appended to; its folder exists
     stderr: Path
