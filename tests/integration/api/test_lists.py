@@ -260,7 +260,10 @@ async def test_postgresql_passes_the_same(postgres_url: str, tmp_path: Path) -> 
             await submit_five(site, api)
             passed = [(told, " ".join(await names(api, told))) for told, _ in FILTERS]
             by_name = (await api.post("/tasks/paginate", json={"orderBy": "name", "maximumResults": 4})).json()
+            await site.dispatch()
+            running = (await api.get(f"/tasks/{by_name['data'][0]['uuid']}")).json()
         assert passed == FILTERS
+        assert len(running["status"]["runningInstancesInfo"]["perRunningInstanceInfo"]) == 5
         assert [task["name"] for task in by_name["data"]] == ["E", "a", "b", "c"]
     finally:
         site.site.store.close()
