@@ -82,4 +82,4 @@ def test_no_container_is_left_when_tasks_are_over(each_platform: Platform) -> No
     user.await_end(uuid)
     each_platform.wait(lambda: each_platform.containers() == [], "the containers are removed")
     runs = each_platform.data / "node/runs"
-    each_platform.wait(lambda: list(runs.iterdir()) == [], "the folders of runs are removed")
+    each_platform.wait(lambda: list(runs.glob("*/job/*")) == [], "the files of runs are removed")

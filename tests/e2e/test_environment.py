@@ -27,7 +27,7 @@ def lines(account: Account, command: str, **fields: object) -> list[str]:
     """Run a task of one instance; return the lines of its output."""
     task = account.run(command, **fields)
     assert task["state"] == "Success", (task["errors"], account.stderr(task["uuid"]))
-    return account.stdout(task["uuid"], 0).splitlines()
+    return account.stdout(task["uuid"], task["completedInstances"][0]["instanceId"]).splitlines()
 
 
 def words(account: Account, command: str, **fields: object) -> list[str]:
@@ -82,9 +82,11 @@ def test_an_isolated_command_is_in_slash_job(platforms: dict[str, Platform], run
 
 
 def test_braces_are_replaced_without_a_shell_and_the_rest_is_left(anyone: Account) -> None:
-    given = {"NAME": "two words", "EMPTY": "", "NESTED": "<${NAME}>"}
-    assert lines(anyone, "echo ${INSTANCE_ID} $INSTANCE_ID $(date) ${UNKNOWN} ${NESTED}", constants=given) == [
-        "0 $INSTANCE_ID $(date) ${UNKNOWN} <two words>"
+    given = {"NAME": "two words", "TEMPLATE": "<${NAME}>"}
+    told = lines(anyone, "sh -c 'echo \"${INSTANCE_ID}|${UNKNOWN}|$(echo inner)|${NAME}|$TEMPLATE\"'", constants=given)
+    assert told == ["0||inner|two words|<two words>"]
+    assert lines(anyone, "echo $INSTANCE_ID $(date) ${UNKNOWN} ${TEMPLATE}", constants=given) == [
+        "$INSTANCE_ID $(date) ${UNKNOWN} <${NAME}>"
     ]
 
 
