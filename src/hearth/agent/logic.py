@@ -280,6 +280,8 @@ class Logic:
         self.works.update((work.task, work) for work in orders.works)
         for stop in orders.stops:
             self._stop(stop, effects)
+        # A stop may have let go of a task that these orders bring more of.
+        self.works.update((work.task, work) for work in orders.works)
         for known in orders.known:
             self._confirm(known, effects)
         for leased in orders.leases:
@@ -403,17 +405,21 @@ class Logic:
         attempt = self.attempts.get((known.task, known.number, known.attempt))
         if attempt is None or attempt.confirmed:
             return
-        attempt.confirmed = True
-        self._unconfirmed -= 1
-        work = self.works[known.task]
-        attempt.cores, attempt.memory_bytes = work.cores, work.memory_bytes
-        self._used_cores += attempt.cores
-        self._used_memory += attempt.memory_bytes
+        self._take_back(attempt)
         if attempt.started_at is not None:
             self._outbox.started.append(wire.Started(*attempt.key, attempt.started_at))
         effects.append(Resume(attempt.key, known.stdout_bytes, known.stderr_bytes))
         if attempt.exit is not None:
             effects.extend(self._collect(attempt, 0.0))
+
+    def _take_back(self, attempt: Attempt) -> None:
+        """Make a run of an earlier boot one of ours again, with the room that it takes."""
+        attempt.confirmed = True
+        self._unconfirmed -= 1
+        work = self.works[attempt.key[0]]
+        attempt.cores, attempt.memory_bytes = work.cores, work.memory_bytes
+        self._used_cores += attempt.cores
+        self._used_memory += attempt.memory_bytes
 
     def _admit(self) -> list[Effect]:
         """Start what is ready, oldest first, while there are cores."""
@@ -445,11 +451,12 @@ class Logic:
             self._buried.add(key)
             self._outbox.ended[key] = wire.Ended(*key, 0, error_code="CANCELLED", error_message="it never started")
             return
+        if not attempt.confirmed and stop.task not in self.works:
+            return  # a run of an earlier boot: the next comparison says it again, and what its task is
         attempt.cancelled = True
         if not attempt.confirmed:
             # The server's word on a run of an earlier boot: it is ours, to be stopped.
-            attempt.confirmed = True
-            self._unconfirmed -= 1
+            self._take_back(attempt)
             if attempt.exit is not None:
                 effects.extend(self._finish(attempt, attempt.exit, 0.0))
                 return
