@@ -12,7 +12,7 @@ from hearth.domain.errors import TransitionRefused
 from hearth.domain.instance import Claimed
 from hearth.domain.quota import instances_left
 from hearth.domain.ranges import RangeSet
-from hearth.scheduler.fit import NodeRoom
+from hearth.scheduler.fit import TINY, NodeRoom
 from hearth.scheduler.plan import Cluster, Wanting, plan
 from hearth.store.queries import accounts_counters, instances, tasks
 from hearth.store.queries.tasks import TaskRow
@@ -32,19 +32,9 @@ class Grant:
 
 def claim(connection: Connection, rooms: Sequence[NodeRoom], boots: dict[int, int], now: int) -> list[Grant]:
     """Decide who runs where, and write it down; `boots` are the nodes' current boots."""
-    room = sum(node.ahead + max(1, int(node.cores)) for node in rooms)
-    queue = tasks.queue(connection, min(CANDIDATES, 2 * room + 16))
+    queue, left = _candidates(connection, rooms)
     if not queue:
         return []
-    counters = accounts_counters.lock(connection, {task.account_id for task in queue})
-    left = {
-        account_id: min(
-            instances_left(counter.limits, counter.live_instances, counter.live_cores, task.demand_cores)
-            for task in queue
-            if task.account_id == account_id
-        )
-        for account_id, counter in counters.items()
-    }
     wanting = [
         Wanting(task.id, task.account_id, RangeSet.parse(task.waiting), task.demand_cores, task.demand_memory)
         for task in queue
@@ -72,3 +62,28 @@ def claim(connection: Connection, rooms: Sequence[NodeRoom], boots: dict[int, in
         Grant(node_id, rows[task_id], attempt, RangeSet.of(numbers))
         for (node_id, task_id, attempt), numbers in granted.items()
     ]
+
+
+def _candidates(connection: Connection, rooms: Sequence[NodeRoom]) -> tuple[list[TaskRow], dict[int, int]]:
+    """Return the first tasks that may have something started, and how many instances their accounts may start.
+
+    Tasks that are over their account's quota, or larger than any room, do not hold up those behind them.
+    """
+    limit = min(CANDIDATES, 2 * sum(node.ahead + max(1, int(node.cores)) for node in rooms) + 16)
+    most_cores = None if any(node.ahead for node in rooms) else max((node.cores for node in rooms), default=0.0) + TINY
+    refused: dict[int, tasks.Refused] = {}
+    while True:
+        queue = tasks.queue(connection, limit, most_cores=most_cores, without=refused.values())
+        counters = accounts_counters.lock(connection, {task.account_id for task in queue})
+        left: dict[int, int] = {}
+        allowed: list[TaskRow] = []
+        for task in queue:
+            counter = counters[task.account_id]
+            more = instances_left(counter.limits, counter.live_instances, counter.live_cores, task.demand_cores)
+            if more > 0:
+                allowed.append(task)
+                left[task.account_id] = min(more, left.get(task.account_id, more))
+            elif (before := refused.get(task.account_id)) is None or task.demand_cores < before.demand_cores:
+                refused[task.account_id] = tasks.Refused(task.account_id, task.demand_cores)
+        if allowed or len(queue) < limit:
+            return allowed, left

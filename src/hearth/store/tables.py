@@ -177,6 +177,8 @@ Index(
     tasks.c.scheduling,
     tasks.c.priority.desc(),
     tasks.c.id,
+    tasks.c.account_id,  # these two let a claim pass over tasks without reading them
+    tasks.c.demand_cores,
     sqlite_where=text("waiting_count > 0"),
     postgresql_where=text("waiting_count > 0"),
 )

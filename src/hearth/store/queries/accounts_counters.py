@@ -61,7 +61,7 @@ def lock(connection: Connection, account_ids: Iterable[int]) -> dict[int, Counte
         )
         .where(accounts.c.id.in_(sorted(set(account_ids))))
         .order_by(accounts.c.id)
-        .with_for_update()
+        .with_for_update(key_share=True)
     )
     return {
         row[0]: Counters(msgspec.json.decode(row[1] or "{}", type=Limits), *row[2:])

@@ -37,7 +37,7 @@ _ALL = (
 
 def by_name(connection: Connection, name: str) -> NodeRow | None:
     """Return the node of this name."""
-    row = connection.execute(select(*_ALL).where(nodes.c.name == name).with_for_update()).first()
+    row = connection.execute(select(*_ALL).where(nodes.c.name == name).with_for_update(key_share=True)).first()
     return None if row is None else NodeRow(*row)
 
 

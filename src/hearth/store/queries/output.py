@@ -128,7 +128,7 @@ def _chunks(
 def cursor(connection: Connection, task_id: int, stream: int, number: int, *, for_update: bool = False) -> int:
     """Return where the next fresh read begins; `for_update` holds the task, whose first cursor has no row yet."""
     if for_update:
-        connection.execute(select(tasks.c.id).where(tasks.c.id == task_id).with_for_update())
+        connection.execute(select(tasks.c.id).where(tasks.c.id == task_id).with_for_update(key_share=True))
     query = select(cursors.c.position).where(
         cursors.c.task_id == task_id, cursors.c.stream == stream, cursors.c.number == number
     )

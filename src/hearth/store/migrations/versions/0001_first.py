@@ -178,7 +178,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_tasks_queue",
         "tasks",
-        ["scheduling", sa.literal_column("priority DESC"), "id"],
+        ["scheduling", sa.literal_column("priority DESC"), "id", "account_id", "demand_cores"],
         unique=False,
         sqlite_where=sa.text("waiting_count > 0"),
         postgresql_where=sa.text("waiting_count > 0"),
