@@ -188,6 +188,14 @@ async def test_a_missing_bucket_is_named_and_escaped(storage: Storage) -> None:
     assert b"<BucketName>a&lt;b&amp;</BucketName>" in heard.body
 
 
+async def test_parts_with_etags_of_nobody_are_refused(storage: Storage, bucket: str) -> None:
+    await ask(storage.gateway, "PUT", "/b/k", b"x")
+    body = (
+        b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>no hex</ETag></Part></CompleteMultipartUpload>"
+    )
+    assert (await ask(storage.gateway, "POST", "/b/k?uploadId=x", body)).code == "InvalidPart"
+
+
 async def test_a_quota_holds_at_every_door(tmp_path: Path) -> None:
     limited = a_storage(tmp_path, limits=json.dumps({"max_buckets": 1, "max_bucket_bytes": 150_000}))
     try:
@@ -287,13 +295,14 @@ def test_nothing_that_a_client_sends_is_the_servers_failure(
     payload: str | None,
     is_signed: bool,
 ) -> None:
-    """Mutant caught: reading an ETag of a part without knowing that it is hex."""
+    """Mutant caught: taking content-md5 for base64 without looking."""
     target = quote(path)
     if query:
         target += "?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
 
     async def tell() -> Heard:
         await ask(storage.gateway, "PUT", "/b")
+        await ask(storage.gateway, "PUT", "/b/k", b"x")
         if is_signed:
             return await ask(storage.gateway, method, target, body, headers, payload=payload)
         sent = signed_headers(method, target, headers, payload or "x")
