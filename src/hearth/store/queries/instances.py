@@ -7,11 +7,12 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, tuple_, update
 
 from hearth.domain.instance import Failure, Instance, InstanceState
 from hearth.domain.ranges import RangeSet
 from hearth.store.bulk import Bulk
+from hearth.store.hints import unlikely
 from hearth.store.tables import attempts, instances
 
 
@@ -259,30 +260,13 @@ def live_on(connection: Connection, node_id: int) -> list[Stored]:
 
 def live_of(connection: Connection, task_id: int) -> list[Stored]:
     """Return the instances of a task that nodes hold."""
-    query = select(*_DOMAIN).where(instances.c.task_id == task_id, instances.c.node_id.is_not(None))
+    query = select(*_DOMAIN).where(instances.c.task_id == task_id, _not_ended(), instances.c.node_id.is_not(None))
     return [_stored(row) for row in connection.execute(query)]
 
 
-def live_rows(connection: Connection, task_id: int, limit: int) -> list[InstanceRow]:
-    """Return whole rows of the instances of a task that nodes hold, by number."""
-    query = (
-        select(*COLUMNS)
-        .where(instances.c.task_id == task_id, instances.c.node_id.is_not(None))
-        .order_by(instances.c.number)
-        .limit(limit)
-    )
-    return [InstanceRow(*row) for row in connection.execute(query)]
-
-
-def newest_ended(connection: Connection, task_id: int, limit: int) -> list[InstanceRow]:
-    """Return the instances that ended last, newest first."""
-    query = (
-        select(*COLUMNS)
-        .where(instances.c.task_id == task_id, instances.c.ended_at.is_not(None))
-        .order_by(instances.c.ended_at.desc(), instances.c.number.desc())
-        .limit(limit)
-    )
-    return [InstanceRow(*row) for row in connection.execute(query)]
+def _not_ended() -> ColumnElement[bool]:
+    """Those that have not ended are few among many in a large task; SQLite reads them all unless it is told so."""
+    return unlikely(instances.c.ended_at.is_(None))
 
 
 def page(connection: Connection, task_id: int, after: int, limit: int) -> list[InstanceRow]:
@@ -290,17 +274,6 @@ def page(connection: Connection, task_id: int, after: int, limit: int) -> list[I
     query = (
         select(*COLUMNS)
         .where(instances.c.task_id == task_id, instances.c.number > after)
-        .order_by(instances.c.number)
-        .limit(limit)
-    )
-    return [InstanceRow(*row) for row in connection.execute(query)]
-
-
-def first_failed(connection: Connection, task_id: int, limit: int) -> list[InstanceRow]:
-    """Return the failed instances with the smallest numbers."""
-    query = (
-        select(*COLUMNS)
-        .where(instances.c.task_id == task_id, instances.c.state == int(InstanceState.FAILED))
         .order_by(instances.c.number)
         .limit(limit)
     )
@@ -317,9 +290,12 @@ def get(connection: Connection, task_id: int, number: int) -> InstanceRow | None
 
 def cancel_waiting(connection: Connection, task_id: int, at: int) -> None:
     """End the waiting instances that have rows (those without need none to be cancelled)."""
+    waiting = select(instances.c.number).where(
+        instances.c.task_id == task_id, _not_ended(), instances.c.state == int(InstanceState.WAITING)
+    )
     connection.execute(
         update(instances)
-        .where(instances.c.task_id == task_id, instances.c.state == int(InstanceState.WAITING))
+        .where(instances.c.task_id == task_id, instances.c.number.in_(waiting))
         .values(state=int(InstanceState.CANCELLED), ended_at=at)
     )
 

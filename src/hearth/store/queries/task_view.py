@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, bindparam, select
 
 from hearth.domain.ranges import RangeSet
 from hearth.domain.spec import TaskSpec
+from hearth.store.hints import unlikely
 from hearth.store.queries.instances import COLUMNS as INSTANCE_COLUMNS
 from hearth.store.queries.instances import InstanceRow
 from hearth.store.queries.tasks import TaskRow, spec_from_json
@@ -24,14 +25,10 @@ _KEYS = 400
 
 # Statements are made once: each has some twenty columns, and a look at a task should cost little.
 _of_task = select(*INSTANCE_COLUMNS).where(instances.c.task_id == bindparam("task"))
-_HAS_NOT_ENDED = instances.c.ended_at.is_(None)
-_ON_A_NODE = instances.c.node_id.is_not(None)
-# Those that have not ended are few among many in a large task. SQLite reads all of the task's rows to find them
-# unless it is told so; PostgreSQL counts for itself.
-_LIVE = {
-    "sqlite": _of_task.where(func.unlikely(_HAS_NOT_ENDED), _ON_A_NODE).limit(bindparam("most")),
-    "postgresql": _of_task.where(_HAS_NOT_ENDED, _ON_A_NODE).limit(bindparam("most")),
-}
+# Those that have not ended are few among many in a large task.
+_LIVE = _of_task.where(unlikely(instances.c.ended_at.is_(None)), instances.c.node_id.is_not(None)).limit(
+    bindparam("most")
+)
 _ENDED = (
     _of_task.where(instances.c.ended_at.is_not(None))
     .order_by(instances.c.ended_at.desc(), instances.c.number.desc())
@@ -63,7 +60,7 @@ def view(connection: Connection, row: TaskRow, shown: int) -> TaskView:
     asked = {"task": row.id, "most": shown}
     live: list[InstanceRow] = []
     if has_live:
-        live = [InstanceRow(*found) for found in connection.execute(_LIVE[connection.dialect.name], asked)]
+        live = [InstanceRow(*found) for found in connection.execute(_LIVE, asked)]
     ended = [InstanceRow(*found) for found in connection.execute(_ENDED, asked)] if _ended_count(row) else []
     return TaskView(
         row, spec_from_json(row.spec), live, ended, _first_failed(connection, row, ended), _offers(connection, live)
