@@ -3,100 +3,79 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 from msgspec.structs import replace
 
 from hearth.control.changes import Changes
-from hearth.store.queries import buckets, instances, objects, storage_quota, tasks
+from hearth.domain.errors import HearthError, QuotaExceeded, StaleLease
+from hearth.domain.instance import Ended, Instance, Published, advance
+from hearth.domain.spec import TaskSpec
+from hearth.store.queries import buckets, instances, objects, tasks
 from hearth.wire import agent as wire
 
 
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """The files of the attempt that became an instance's end, and what was done otherwise than asked."""
-
-    task_id: int
-    number: int
-    files: tuple[wire.ResultFile, ...]
-    notes: tuple[str, ...]
+def is_published(instance: Instance, event: Ended) -> bool:
+    """Answer whether this end would make its files the instance's results."""
+    try:
+        return Published(event.attempt) in advance(instance, event)[1]
+    except StaleLease:
+        return False
 
 
-class Room:
-    """What may still be stored while one report is taken; a refusal there would refuse the whole report."""
-
-    def __init__(self, changes: Changes) -> None:
-        self._changes = changes
-        self._promised: dict[int, int] = {}
-        self._new_buckets: dict[int, set[str]] = {}
-
-    def takes(self, end: wire.Ended) -> bool:
-        """Answer whether the account may store these files, and count them."""
-        if not end.files:
-            return True
-        connection, task = self._changes.connection, self._changes.tasks[end.task]
-        quota = storage_quota.lock(connection, task.account_id)
-        size = self._promised.get(task.account_id, 0) + sum(file.size for file in end.files)
-        if quota.max_bucket_bytes and quota.bucket_bytes + size > quota.max_bucket_bytes:
-            return False
-        if quota.max_buckets and not self._has_bucket(end.task, task.account_id, quota):
-            return False
-        self._promised[task.account_id] = size
-        return True
-
-    def _has_bucket(self, task_id: int, account_id: int, quota: storage_quota.StorageQuota) -> bool:
-        """Answer whether the result bucket is there, or one more may be made."""
-        connection = self._changes.connection
-        name = tasks.many(connection, [task_id])[task_id].parsed_spec().result_bucket
-        made = self._new_buckets.setdefault(account_id, set())
-        if name in made or buckets.find(connection, account_id, name) is not None:
-            return True
-        if quota.buckets + len(made) >= quota.max_buckets:
-            return False
-        made.add(name)
-        return True
-
-
-def without_room(end: wire.Ended) -> wire.Ended:
-    """Return the end as it is told when its files may not be stored: a failure that says so."""
+def without_files(end: wire.Ended, refusal: HearthError) -> wire.Ended:
+    """Return the end as it is told when its files could not be stored: a failure that says so."""
     size = sum(file.size for file in end.files)
-    return msgspec.structs.replace(
-        end,
-        files=[],
-        error_code=end.error_code or "STORAGE_QUOTA",
-        error_message=end.error_message
-        or f"its {len(end.files)} result files ({size} bytes) are more than the account's storage quota leaves",
-    )
+    what = f"its {len(end.files)} result files ({size} bytes) could not be stored: {refusal.message}"
+    if end.error_code:  # it failed before that, and why is what its user wants to know first
+        return msgspec.structs.replace(end, files=[], notes=[*end.notes, what])
+    code = "STORAGE_QUOTA" if isinstance(refusal, QuotaExceeded) else "RESULTS_LOST"
+    return msgspec.structs.replace(end, files=[], error_code=code, error_message=what)
 
 
-def publish(changes: Changes, publications: Sequence[Publication]) -> None:
-    """Add the files to the result buckets and note them on the instances."""
-    noted = [p for p in publications if p.files or p.notes]
-    rows = tasks.many(changes.connection, sorted({p.task_id for p in noted if p.files}))
-    bucket_ids: dict[tuple[int, str], int] = {}
-    results: list[tuple[str | None, str | None, int, int]] = []
-    for publication in noted:
-        keys: list[str] = []
-        if publication.files:
-            task = rows[publication.task_id]
-            spec = task.parsed_spec()
-            place = (task.account_id, spec.result_bucket)
-            if place not in bucket_ids:
-                # The user may have deleted it meanwhile; a result bucket is made when it is missing.
-                bucket_ids[place] = buckets.create(changes.connection, *place, changes.now).id
-            new = [
-                objects.NewObject(spec.results_prefix + file.path, file.blob, file.size, file.etag)
-                for file in publication.files
-            ]
-            objects.put_many(changes.connection, task.account_id, bucket_ids[place], new, changes.now)
-            keys = [f"{spec.result_bucket}/{each.key}" for each in new]
-            standing = changes.tasks[publication.task_id]
-            changes.tasks[publication.task_id] = replace(standing, results_count=standing.results_count + 1)
-        told = msgspec.json.encode(keys).decode() if keys else None
-        results.append((told, _details(publication.notes), publication.task_id, publication.number))
-    instances.set_results(changes.connection, results)
+@dataclass(slots=True)
+class Publisher:
+    """Publishes the ends of one report."""
+
+    changes: Changes
+    _specs: dict[int, TaskSpec] = field(default_factory=dict)
+    _buckets: dict[tuple[int, str], int] = field(default_factory=dict)
+    _noted: list[tuple[str | None, str | None, int, int]] = field(default_factory=list)
+
+    def show(self, end: wire.Ended) -> list[str]:
+        """Let the result bucket show the files, all or none; return where. Raise why they cannot be stored."""
+        spec = self._spec(end.task)
+        if not end.files or not spec.result_bucket:
+            return []
+        account_id = self.changes.tasks[end.task].account_id
+        place = (account_id, spec.result_bucket)
+        new = [objects.NewObject(spec.results_prefix + f.path, f.blob, f.size, f.etag) for f in end.files]
+        with self.changes.connection.begin_nested():  # a refusal takes back nothing else of the report
+            # The user may have deleted it meanwhile; a result bucket is made when it is missing.
+            bucket_id = self._buckets.get(place) or buckets.create(self.changes.connection, *place, self.changes.now).id
+            objects.put_many(self.changes.connection, account_id, bucket_id, new, self.changes.now)
+        self._buckets[place] = bucket_id
+        return [f"{spec.result_bucket}/{each.key}" for each in new]
+
+    def note(self, end: wire.Ended, shown: list[str]) -> None:
+        """Note on the instance what it published, and what was done otherwise than asked."""
+        if shown:
+            standing = self.changes.tasks[end.task]
+            self.changes.tasks[end.task] = replace(standing, results_count=standing.results_count + 1)
+        if shown or end.notes:
+            told = msgspec.json.encode(shown).decode() if shown else None
+            self._noted.append((told, _details(tuple(end.notes)), end.task, end.number))
+
+    def save(self) -> None:
+        """Write the notes."""
+        instances.set_results(self.changes.connection, self._noted)
+        self._noted = []
+
+    def _spec(self, task_id: int) -> TaskSpec:
+        if task_id not in self._specs:
+            self._specs[task_id] = tasks.many(self.changes.connection, [task_id])[task_id].parsed_spec()
+        return self._specs[task_id]
 
 
 @functools.lru_cache(maxsize=256)

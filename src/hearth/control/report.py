@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from hearth.control import publish
 from hearth.control.changes import Changes
-from hearth.domain.errors import StaleLease
+from hearth.control.publish import Publisher, is_published, without_files
+from hearth.domain.errors import HearthError, StaleLease
 from hearth.domain.instance import Ended, Exited, Failure, Lost, Published, Started
 from hearth.store.queries import output, tasks
 from hearth.wire import agent as wire
@@ -62,24 +62,34 @@ def report(
     _store_output(changes, message.outputs, refused, known, limits)
     for exited in message.exited:
         _advance(changes, exited, Exited(exited.attempt, exited.exit_code, exited.at), refused)
-    publications: list[publish.Publication] = []
-    room = publish.Room(changes)
+    publisher = Publisher(changes)
     for end in message.ended:
         key = (end.task, end.number, end.attempt)
         if key in refused or key in known:
             continue  # its output is not whole yet: the agent sends both again
-        if not end.lost and not room.takes(end):
-            end = publish.without_room(end)
         if end.lost:
-            lost = Lost(end.attempt, now, end.error_message, losses_allowed)
-            _advance(changes, end, lost, refused)
-        elif Published(end.attempt) in _advance(changes, end, _ended(changes, end, now), refused):
-            publications.append(publish.Publication(end.task, end.number, tuple(end.files), tuple(end.notes)))
+            _advance(changes, end, Lost(end.attempt, now, end.error_message, losses_allowed), refused)
+        else:
+            _end(changes, publisher, end, refused)
     before = {task_id: task.state for task_id, task in changes.tasks.items()}
-    publish.publish(changes, publications)
+    publisher.save()
     changes.save()
     over = [task_id for task_id, task in changes.tasks.items() if task.state.is_final and not before[task_id].is_final]
     return Outcome(wire.Receipt(list(refused.values()), list(known.values())), changes.room_made, over)
+
+
+def _end(changes: Changes, publisher: Publisher, end: wire.Ended, refused: dict[_Key, wire.Refusal]) -> None:
+    """End an attempt; files that cannot be stored make it a failure of its own, not one of the report."""
+    event = _ended(changes, end, changes.now)
+    shown: list[str] = []
+    if end.files and is_published(changes.stored(end.task, end.number).instance, event):
+        try:
+            shown = publisher.show(end)
+        except HearthError as refusal:
+            end = without_files(end, refusal)
+            event = _ended(changes, end, changes.now)
+    if Published(end.attempt) in _advance(changes, end, event, refused):
+        publisher.note(end, shown)
 
 
 def _ended(changes: Changes, end: wire.Ended, now: int) -> Ended:
