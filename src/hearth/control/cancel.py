@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from hearth.control import find
 from hearth.control.changes import Changes
 from hearth.control.site import Site
+from hearth.domain.errors import Missing
 from hearth.store.queries import tasks
 
 
@@ -19,23 +20,25 @@ async def cancel_task(site: Site, account_id: int, ident: str) -> None:
 
 def cancel(connection: Connection, account_id: int, ident: str, now: int, *, delete: bool = False) -> Changes:
     """Cancel in the caller's transaction; with `delete` the task goes away once it has ended."""
-    row = find.task(connection, account_id, ident)
+    task_id = find.task(connection, account_id, ident).id
     changes = Changes(connection, now)
-    changes.load_tasks([row.id])
-    task = changes.tasks[row.id]
+    changes.load_tasks([task_id])
+    task = changes.tasks.get(task_id)
+    if task is None or (task.delete_requested and task.state.is_final):
+        raise Missing("task", ident)  # it was deleted while we waited for its lock
     wanted: dict[str, object] = {}
-    if not task.state.is_final and row.cancel_requested_at is None:
+    if not task.state.is_final and not task.cancel_requested:
         wanted["cancel_requested_at"] = now
-    if delete and row.delete_requested_at is None:
+    if delete and not task.delete_requested:
         wanted["delete_requested_at"] = now
     if wanted:
-        tasks.set_columns(connection, row.id, {**wanted, "modified_at": now})
-        changes.tasks[row.id] = replace(
+        tasks.set_columns(connection, task_id, {**wanted, "modified_at": now})
+        changes.tasks[task_id] = replace(
             task,
             cancel_requested=task.cancel_requested or "cancel_requested_at" in wanted,
             delete_requested=task.delete_requested or delete,
         )
         if not task.state.is_final:
-            changes.cancel_task(row.id)
+            changes.cancel_task(task_id)
         changes.save()
     return changes
