@@ -7,9 +7,11 @@ file of fixed records: an agent that was killed finds its runs' folders again.
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import itertools
 import mmap
 import os
-import shutil
 import stat
 from collections.abc import Collection
 from pathlib import Path
@@ -18,6 +20,7 @@ from hearth.agent.logic import Key
 
 SLOTS = 1 << 14
 RECORD = 64
+_MOVED = itertools.count()
 JOB_MODE = 0o777  # an image may run its command as any user
 
 
@@ -54,7 +57,7 @@ class Folders:
         used = set(self._slots.values())
         for name in os.listdir(self._runs):
             if not (name.isdigit() and int(name) in used):
-                shutil.rmtree(f"{self._runs}/{name}", ignore_errors=True)
+                _remove(f"{self._runs}/{name}")
         self._bare = [slot for slot in range(SLOTS - 1, -1, -1) if slot not in used]
 
     def path(self, key: Key) -> str:
@@ -89,6 +92,8 @@ class Folders:
         """Give an attempt an empty folder."""
         if self._clean:
             slot = self._clean.pop()
+        elif not self._bare:
+            raise OSError(errno.ENOSPC, f"all {SLOTS} folders of runs are in use", self._runs)
         else:
             slot = self._bare.pop()
             try:
@@ -113,7 +118,7 @@ class Folders:
 
     def clear(self, slot: int) -> None:
         """Remove the folder of a slot with all that is in it (slow: not on the event loop)."""
-        shutil.rmtree(f"{self._runs}/{slot}", ignore_errors=True)
+        _remove(f"{self._runs}/{slot}")
 
     def recycle(self, slot: int) -> None:
         """Let a slot that was cleared be used again."""
@@ -136,6 +141,59 @@ def _make(path: str) -> None:
     os.chmod(path + "/job", JOB_MODE)
     for name in ("/stdout", "/stderr"):
         os.close(os.open(path + name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+def _remove(path: str) -> None:
+    """Remove a folder with all that is in it, as far as that is possible.
+
+    A run may nest folders deeper than a recursion goes and a path is long, so each folder that is not empty is
+    first moved beside `path`.
+    """
+    try:
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
+            os.unlink(path)
+            return
+    except OSError:
+        return
+    folders = [path]
+    for folder in folders:  # grows meanwhile
+        while _take_out(folder, path, folders):
+            pass
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)
+
+
+def _take_out(folder: str, path: str, folders: list[str]) -> bool:
+    """Remove or move aside what is in a folder; return whether there was something that went."""
+    went = False
+    try:
+        os.chmod(folder, 0o700)  # a run may have closed it to its own user
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                try:
+                    if not entry.is_dir(follow_symlinks=False):
+                        os.unlink(entry.path)
+                    else:
+                        _move_aside(entry.path, path, folders)
+                    went = True
+                except OSError:
+                    continue
+    except OSError:
+        pass
+    return went
+
+
+def _move_aside(folder: str, path: str, folders: list[str]) -> None:
+    try:
+        os.rmdir(folder)
+    except OSError:
+        os.chmod(folder, 0o700)
+        aside = f"{path}.{next(_MOVED)}"
+        while os.path.lexists(aside):
+            aside = f"{path}.{next(_MOVED)}"
+        os.rename(folder, aside)
+        folders.append(aside)
 
 
 def _is_clean(path: str) -> bool:

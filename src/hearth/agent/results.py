@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +14,26 @@ import regex
 
 from hearth.agent.resources import Placed
 
-PART_BYTES = 8 << 20
-# One path against one pattern; a pattern that needs longer would stall the node on every file.
+MEBIBYTE = 1 << 20
+# Sizes of parts, in MiB, that clients upload in.
+USUAL_PARTS = (8, 5, 6, 10, 12, 15, 16, 20, 25, 32, 50, 64, 100, 128, 256, 512)
+# One path against one pattern, and all paths together: a slow pattern must not keep a thread of the node for long.
 MATCH_SECONDS = 1.0
+FILTER_SECONDS = 30.0
+PATTERN_LIMIT = 10_000
+# What one report, and the transaction that publishes it, can carry.
+FILES_LIMIT = 100_000
+PATHS_LIMIT_BYTES = 16 * MEBIBYTE
+KEY_LIMIT_BYTES = 1024
+NOTES_LIMIT = 20
 
 
 class BadFilter(Exception):
     """A results filter that is no regular expression, or takes for ever; the sentence says which."""
+
+
+class TooMany(Exception):
+    """More result files than one instance may have; the sentence says how many those are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,75 +48,165 @@ def select(job: Path, placed: Mapping[str, Placed], whitelist: str, blacklist: s
     """Return the files below `job` that were created or edited and that the filters let through.
 
     Symbolic links count as what they point to, when that is a file of the run itself; what lies outside is
-    never read.
+    never read. Raises BadFilter and TooMany.
     """
-    keep, drop = _pattern("resultsWhitelist", whitelist), _pattern("resultsBlacklist", blacklist)
+    keep, drop = _Filter("resultsWhitelist", whitelist), _Filter("resultsBlacklist", blacklist)
     root = os.path.realpath(job)
     files: dict[str, Path] = {}
-    notes: list[str] = []
-    for folder, _, names in os.walk(root):
-        for name in sorted(names):
-            full = os.path.join(folder, name)
-            path = os.path.relpath(full, root)
-            try:
-                path.encode()
-            except UnicodeEncodeError:
-                notes.append(f"the file {path!r} was left out: its name is not UTF-8")
-                continue
-            target = os.path.realpath(full)
-            if target != full and not target.startswith(root + os.sep):
-                notes.append(f"the link '{path}' was left out: it points outside the working folder")
-                continue
-            try:
-                info = os.stat(target, follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            if not stat.S_ISREG(info.st_mode):
-                continue
-            if not (_matches(keep, path, True) and not _matches(drop, path, False)):
-                continue
-            before = placed.get(path)
-            if before is not None and _is_same(target, info, before):
-                continue
-            files[path] = Path(target)
-    return Selection(files, notes)
+    notes = _Notes()
+    size = 0
+    folders = [""]
+    while folders:
+        folder = folders.pop()
+        try:
+            entries = os.scandir(f"{root}/{folder}")
+        except OSError as error:
+            notes.add(f"the folder '{_shown(folder)}' was left out: {error.strerror}")
+            continue
+        with entries:
+            for entry in entries:
+                path = folder + entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(path + "/")
+                    continue
+                if not _can_be_a_key(path, notes):
+                    continue
+                target = _target(entry, root, path, notes)
+                if target is None or not (keep.lets(path, True) and not drop.lets(path, False)):
+                    continue
+                before = placed.get(path)
+                if before is not None and _is_same(target, before):
+                    continue
+                files[path] = Path(target)
+                size += len(path)
+                if len(files) > FILES_LIMIT or size > PATHS_LIMIT_BYTES:
+                    raise TooMany(
+                        f"{len(files)} result files or more are too many for one instance; choose some with "
+                        "resultsWhitelist, or put many into one archive"
+                    )
+    return Selection(dict(sorted(files.items())), notes.all())
 
 
-def _pattern(field: str, text: str) -> tuple[str, regex.Pattern[str]] | None:
-    if not text:
+class _Notes:
+    """Sentences for people, as many as people read."""
+
+    def __init__(self) -> None:
+        self._first: list[str] = []
+        self._more = 0
+
+    def add(self, note: str) -> None:
+        if len(self._first) < NOTES_LIMIT:
+            self._first.append(note)
+        else:
+            self._more += 1
+
+    def all(self) -> list[str]:
+        return self._first + ([f"{self._more} more were left out"] if self._more else [])
+
+
+class _Filter:
+    """A regular expression of the user's."""
+
+    def __init__(self, field: str, text: str) -> None:
+        self._field = field
+        self._pattern: regex.Pattern[str] | None = None
+        self._left = FILTER_SECONDS
+        if len(text) > PATTERN_LIMIT:
+            raise BadFilter(f"{field} has {len(text)} characters, at most {PATTERN_LIMIT} are possible")
+        if text:
+            try:
+                self._pattern = regex.compile(text)
+            except (regex.error, RecursionError, OverflowError, ValueError) as error:
+                raise BadFilter(f"{field} {text[:200]!r} is not a regular expression: {error}") from None
+
+    def lets(self, path: str, default: bool) -> bool:
+        """Answer whether the pattern is in the path; `default` when there is no pattern."""
+        if self._pattern is None:
+            return default
+        began = time.monotonic()
+        try:
+            return self._pattern.search(path, timeout=min(MATCH_SECONDS, self._left), concurrent=True) is not None
+        except TimeoutError:
+            raise BadFilter(
+                f"{self._field} {self._pattern.pattern[:200]!r} takes too long (at the path '{path}'): "
+                f"{MATCH_SECONDS:.0f} s are there for one path, {FILTER_SECONDS:.0f} s for all; "
+                "avoid repetitions inside repetitions"
+            ) from None
+        finally:
+            self._left = max(0.001, self._left - (time.monotonic() - began))
+
+
+def _can_be_a_key(path: str, notes: _Notes) -> bool:
+    try:
+        size = len(path.encode())
+    except UnicodeEncodeError:
+        notes.add(f"the file {path!r} was left out: its name is not UTF-8")
+        return False
+    if size > KEY_LIMIT_BYTES:
+        notes.add(
+            f"the file '{_shown(path)}' was left out: its path has {size} bytes, at most {KEY_LIMIT_BYTES} can be"
+        )
+    return size <= KEY_LIMIT_BYTES
+
+
+def _target(entry: os.DirEntry[str], root: str, path: str, notes: _Notes) -> str | None:
+    """Return the regular file that an entry is or links to, if that is one of the run's own."""
+    if not entry.is_symlink():
+        return entry.path if entry.is_file(follow_symlinks=False) else None
+    try:
+        handle = os.open(entry.path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return None  # it points nowhere
+    try:
+        target = os.readlink(f"/proc/self/fd/{handle}")
+        is_file = stat.S_ISREG(os.fstat(handle).st_mode)
+    finally:
+        os.close(handle)
+    if not target.startswith(root + os.sep) and target != root:
+        notes.add(f"the link '{path}' was left out: it points outside the working folder")
         return None
-    try:
-        return field, regex.compile(text)
-    except regex.error as error:
-        raise BadFilter(f"{field} {text!r} is not a regular expression: {error}") from None
+    return target if is_file else None
 
 
-def _matches(pattern: tuple[str, regex.Pattern[str]] | None, path: str, default: bool) -> bool:
-    if pattern is None:
-        return default
-    try:
-        return pattern[1].search(path, timeout=MATCH_SECONDS, concurrent=True) is not None
-    except TimeoutError:
-        raise BadFilter(
-            f"{pattern[0]} {pattern[1].pattern!r} takes over {MATCH_SECONDS:.0f} s on the path '{path}'; "
-            "avoid repetitions inside repetitions"
-        ) from None
+def _shown(path: str) -> str:
+    text = path.encode(errors="backslashreplace").decode()
+    return text if len(text) <= 200 else f"{text[:100]}...{text[-90:]}"
 
 
-def _is_same(path: str, info: os.stat_result, before: Placed) -> bool:
+def _is_same(path: str, before: Placed) -> bool:
+    info = os.stat(path, follow_symlinks=False)
     if info.st_size != before.size:
         return False
-    return info.st_ctime_ns == before.changed_ns or etag_of(path) == before.etag
+    return info.st_ctime_ns == before.changed_ns or _has_etag(path, info.st_size, before.etag)
 
 
-def etag_of(path: str) -> str:
-    """Return the ETag of a file as a client that uploads in 8 MiB parts makes it."""
-    parts: list[bytes] = []
-    size = 0
+def _has_etag(path: str, size: int, etag: str) -> bool:
+    """Answer whether an upload of this file, in one piece or in parts of a usual size, would have the ETag."""
+    _, dash, parts = etag.partition("-")
+    if not dash:
+        return b"".join(_md5s(path, MEBIBYTE, together=True)).hex() == etag
+    for part_bytes in (mebibytes * MEBIBYTE for mebibytes in USUAL_PARTS):
+        if str(max(1, -(-size // part_bytes))) == parts:
+            md5s = _md5s(path, part_bytes)
+            if f"{hashlib.md5(b''.join(md5s), usedforsecurity=False).hexdigest()}-{len(md5s)}" == etag:
+                return True
+    return False
+
+
+def _md5s(path: str, part_bytes: int, *, together: bool = False) -> list[bytes]:
+    """Return the MD5 of each part of a file, or the one of all of it."""
+    md5s: list[bytes] = []
+    digest = hashlib.md5(usedforsecurity=False)
+    left = part_bytes
     with open(path, "rb") as file:
-        while part := file.read(PART_BYTES):
-            parts.append(hashlib.md5(part, usedforsecurity=False).digest())
-            size += len(part)
-    if size < PART_BYTES:
-        return parts[0].hex() if parts else hashlib.md5(b"", usedforsecurity=False).hexdigest()
-    return f"{hashlib.md5(b''.join(parts), usedforsecurity=False).hexdigest()}-{len(parts)}"
+        while block := file.read(min(left, MEBIBYTE)):
+            digest.update(block)
+            left -= len(block)
+            if not left:
+                left = part_bytes
+                if not together:
+                    md5s.append(digest.digest())
+                    digest = hashlib.md5(usedforsecurity=False)
+    if together or left < part_bytes or not md5s:
+        md5s.append(digest.digest())
+    return md5s
