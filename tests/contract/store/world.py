@@ -96,17 +96,18 @@ class World:
     """The rows of one site; its clock stands until it is moved."""
 
     store: Store
+    prefix: str = "0"  # of the ids that it makes
     now: int = 1000 * SECOND
     limits: OutputLimits = OUTPUT_LIMITS
     profiles: dict[str, Profile] = field(default_factory=lambda: {PROFILE.name: PROFILE})
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
 
     def new_uuid(self) -> str:
-        return f"00000000-0000-7000-8000-{next(self._numbers):012x}"
+        return f"{self.prefix:0>8}-0000-7000-8000-{next(self._numbers):012x}"
 
     async def account(self, **limits: int) -> int:
         """Make an account; return its number."""
-        number = next(self._numbers)
+        number = f"{self.prefix}-{next(self._numbers)}"
         row = await self.store.write(
             accounts.create,
             uuid=f"account-{number}",
