@@ -30,6 +30,7 @@ REPORT_BYTES = 4 << 20
 REPORT_ITEMS = 2000
 # How much of the lease is kept in hand for clocks that differ and containers that die slowly.
 LEASE_MARGIN = 0.1
+SHUT_DOWN = "the node was shut down"
 
 
 class Phase(IntEnum):
@@ -159,6 +160,7 @@ class Logic:
         self._queued_cores = 0.0
         self._queued_memory = 0
         self._unconfirmed = 0
+        self._closing: int | None = None  # since when (wall clock) it takes nothing more
         self._of_task: dict[int, int] = {}
 
     # What is told ------------------------------------------------------------------------------------
@@ -359,7 +361,8 @@ class Logic:
 
     def shut_down(self, wall: int) -> list[Effect]:
         """End all that is held, as a loss: the instances run again elsewhere, at no cost to the user's retries."""
-        return self._give_up(wall, "the node was shut down")
+        self._closing = wall
+        return self._give_up(wall, SHUT_DOWN)
 
     def _give_up(self, wall: int, reason: str) -> list[Effect]:
         effects: list[Effect] = []
@@ -383,6 +386,10 @@ class Logic:
 
     def _lease(self, key: Key, effects: list[Effect]) -> None:
         if key in self.attempts or key in self._buried:
+            return
+        if self._closing is not None:
+            self._buried.add(key)
+            self._outbox.ended[key] = wire.Ended(*key, self._closing, lost=True, error_message=SHUT_DOWN)
             return
         work = self.works[key[0]]
         self._hold(Attempt(key, Phase.QUEUED, work.cores, work.memory_bytes))
@@ -584,6 +591,8 @@ class Logic:
     def _room(self, mono: float) -> wire.Room:
         ahead = self._ahead(mono)
         self._told_ahead = ahead
+        if self._closing is not None:
+            return wire.Room()
         if self._unconfirmed:
             return wire.Room()  # what the found runs need is not known yet
         cores = self.offer.cores - self._used_cores - self._queued_cores
