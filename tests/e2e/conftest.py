@@ -1,12 +1,12 @@
 """Platforms for whole-product tests: one per runtime that the tests of a session share."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 
 from tests.services.account import Account
-from tests.services.platform import RUNTIMES, Platform, platform_with, running_platform
+from tests.services.docker import DockerEngine
+from tests.services.platform import RUNTIMES, Platform, running_platform
 
 
 @pytest.fixture(scope="session")
@@ -23,27 +23,25 @@ def user(shared_platform: Platform) -> Account:
 
 
 @pytest.fixture(scope="session")
-def platforms(request: pytest.FixtureRequest) -> Iterator[dict[str, Platform]]:
-    """Platforms by runtime, each started when it is first wanted."""
-    with ExitStack() as stack:
-        started: dict[str, Platform] = {}
+def sandbox_platform(bubblewrap: str) -> Iterator[Platform]:
+    """A platform with the sandbox runtime, shared like the other."""
+    with running_platform("sandbox") as platform:
+        yield platform
 
-        class Started(dict[str, Platform]):
-            def __missing__(self, runtime: str) -> Platform:
-                if runtime == "process":
-                    started[runtime] = request.getfixturevalue("shared_platform")
-                else:
-                    started[runtime] = stack.enter_context(platform_with(request, runtime))
-                self[runtime] = started[runtime]
-                return started[runtime]
 
-        yield Started()
+@pytest.fixture(scope="session")
+def docker_platform(docker_engine: DockerEngine) -> Iterator[Platform]:
+    """A platform with the docker runtime, shared like the other."""
+    with running_platform("docker", engine=docker_engine) as platform:
+        yield platform
 
 
 @pytest.fixture(params=RUNTIMES)
-def each_platform(request: pytest.FixtureRequest, platforms: dict[str, Platform]) -> Platform:
+def each_platform(request: pytest.FixtureRequest) -> Platform:
     """A platform of each runtime."""
-    return platforms[request.param]
+    name = "shared_platform" if request.param == "process" else f"{request.param}_platform"
+    platform: Platform = request.getfixturevalue(name)
+    return platform
 
 
 @pytest.fixture

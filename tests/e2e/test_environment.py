@@ -75,9 +75,9 @@ def test_the_command_starts_in_the_folder_that_the_variables_name(anyone: Accoun
     assert temporary == "written"
 
 
-@pytest.mark.parametrize("runtime", ISOLATED)
-def test_an_isolated_command_is_in_slash_job(platforms: dict[str, Platform], runtime: str) -> None:
-    account = platforms[runtime].account()
+@pytest.mark.parametrize("each_platform", ISOLATED, indirect=True)
+def test_an_isolated_command_is_in_slash_job(each_platform: Platform) -> None:
+    account = each_platform.account()
     assert lines(account, "pwd") == ["/job"]
 
 
@@ -149,18 +149,16 @@ def test_a_runtime_without_images_says_what_it_did_instead(user: Account) -> Non
     assert "'library/debian' was ignored" in notes
 
 
-@pytest.mark.sandbox
-def test_the_sandbox_refuses_an_image_and_says_what_to_do(platforms: dict[str, Platform]) -> None:
-    account = platforms["sandbox"].account()
+def test_the_sandbox_refuses_an_image_and_says_what_to_do(sandbox_platform: Platform) -> None:
+    account = sandbox_platform.account()
     task = account.run("true", constants={"DOCKER_REPO": "library/debian"})
     assert task["state"] == "Failure"
     assert "DOCKER_REPO" in task["errors"][0]["message"]
     assert "--runtime docker" in task["errors"][0]["message"]
 
 
-@pytest.mark.docker
-def test_an_image_keeps_its_entrypoint_and_gets_the_words(platforms: dict[str, Platform]) -> None:
-    account = platforms["docker"].account()
+def test_an_image_keeps_its_entrypoint_and_gets_the_words(docker_platform: Platform) -> None:
+    account = docker_platform.account()
     found = lines(
         account, "echo '${INSTANCE_ID} is one' word", constants={"DOCKER_REPO": "library/entry", "DOCKER_TAG": "1"}
     )
@@ -168,9 +166,8 @@ def test_an_image_keeps_its_entrypoint_and_gets_the_words(platforms: dict[str, P
     assert lines(account, "", constants={"DOCKER_REPO": "library/entry"}) == ["entry got 2 words", "default"]
 
 
-@pytest.mark.docker
-def test_an_image_that_is_not_there_is_the_users_error(platforms: dict[str, Platform]) -> None:
-    account = platforms["docker"].account()
+def test_an_image_that_is_not_there_is_the_users_error(docker_platform: Platform) -> None:
+    account = docker_platform.account()
     task = account.run("true", constants={"DOCKER_REPO": "library/absent"})
     assert task["state"] == "Failure"
     assert "library/absent" in task["errors"][0]["message"]
