@@ -66,6 +66,11 @@ def test_one_attempt_of_a_retried_instance_can_be_read_alone(
     for attempt in (1, 2, 3):
         answer = user.api.get(f"/tasks/{task['uuid']}/stdout/0?attempt={attempt}", headers={"Accept": "*/*"})
         assert answer.text == f"try {attempt}\n"
+    assert user.api.get(f"/tasks/{task['uuid']}/stdout/0?attempt=4", headers={"Accept": "*/*"}).text == ""
+    for path in ("stdout/0?attempt=x", "stdout/0?attempt=", "stdout?attempt=1"):
+        answer = user.api.get(f"/tasks/{task['uuid']}/{path}")
+        assert answer.status_code == 400
+        assert "attempt" in answer.json()["message"]
 
 
 def test_a_restart_of_the_platform_does_not_eat_a_retry(own_platform: Platform) -> None:

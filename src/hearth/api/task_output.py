@@ -7,7 +7,7 @@ from litestar import Controller, Response, get, post
 
 from hearth.api.requests import ApiRequest, PathText, caller, site_of
 from hearth.control import read_output
-from hearth.domain.errors import Missing
+from hearth.domain.errors import Invalid, Missing
 
 _STDOUT, _STDERR = 0, 1
 
@@ -62,13 +62,28 @@ class TaskOutput(Controller):
 async def _output(request: ApiRequest, ident: str, stream: int, number: str | None, *, fresh: bool) -> Response[str]:
     if number is not None and not (number.isascii() and number.isdigit() and len(number) < 19):
         raise Missing("instance", number)
-    data = await read_output.read(
-        site_of(request), caller(request).id, ident, stream, None if number is None else int(number), fresh=fresh
-    )
+    site, account, wanted = site_of(request), caller(request).id, None if number is None else int(number)
+    attempt = _attempt(request, wanted, fresh=fresh)
+    if attempt is None or wanted is None:
+        data = await read_output.read(site, account, ident, stream, wanted, fresh=fresh)
+    else:
+        data = await read_output.read_attempt(site, account, ident, stream, wanted, attempt)
     text = data.decode("utf-8", "replace")
     if wants_json(request.headers.get("accept")):
         return Response(msgspec.json.encode(text), media_type="application/json")  # type: ignore[arg-type]
     return Response(text, media_type="text/plain")
+
+
+def _attempt(request: ApiRequest, number: int | None, *, fresh: bool) -> int | None:
+    """Return the attempt that `?attempt=n` names; None: every one."""
+    given = [value for name, value in request.query_params.multi_items() if name.lower() == "attempt"]
+    if not given:
+        return None
+    if number is None or fresh:
+        raise Invalid("attempt", "one attempt is read as a whole and of one instance: GET .../stdout/3?attempt=1")
+    if not (given[-1].isascii() and given[-1].isdigit() and 0 < len(given[-1]) < 10):
+        raise Invalid("attempt", f"'{given[-1]}' should be the number of an attempt; the first one is 1")
+    return int(given[-1])
 
 
 def wants_json(accept: str | None) -> bool:

@@ -11,8 +11,13 @@ from hearth.domain.ranges import RangeSet
 from hearth.store.queries import output
 
 
+async def read_attempt(site: Site, account_id: int, ident: str, stream: int, number: int, attempt: int) -> bytes:
+    """Return what one attempt of an instance wrote."""
+    return await site.store.read(_whole, account_id, ident, stream, number, attempt)
+
+
 async def read(site: Site, account_id: int, ident: str, stream: int, number: int | None, *, fresh: bool) -> bytes:
-    """Return output of a task (merged) or of one instance (as it wrote it).
+    """Return output of a task (merged) or of one instance (as it wrote it, every attempt).
 
     A fresh read moves the cursor that all readers of the account share: one per task and stream, and one per
     instance (contract: section 1.4). Two fresh reads at the same time never get the same bytes.
@@ -35,9 +40,11 @@ def _task(connection: Connection, account_id: int, ident: str, number: int | Non
     return row.id
 
 
-def _whole(connection: Connection, account_id: int, ident: str, stream: int, number: int | None) -> bytes:
+def _whole(
+    connection: Connection, account_id: int, ident: str, stream: int, number: int | None, attempt: int | None = None
+) -> bytes:
     task_id = _task(connection, account_id, ident, number)
-    return output.read(connection, task_id, stream, number)[0]
+    return output.read(connection, task_id, stream, number, attempt=attempt)[0]
 
 
 def _new(

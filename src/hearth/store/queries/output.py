@@ -103,24 +103,28 @@ def save(connection: Connection, changed: Sequence[Stream], rows: Sequence[dict[
         )
 
 
-def read(connection: Connection, task_id: int, stream: int, number: int | None, since: int = 0) -> tuple[bytes, int]:
-    """Return the output from chunk position `since` on, and the position after it."""
+def read(
+    connection: Connection, task_id: int, stream: int, number: int | None, since: int = 0, attempt: int | None = None
+) -> tuple[bytes, int]:
+    """Return the output from chunk position `since` on, and the position after it; `attempt` is an instance's."""
     parts: list[bytes] = []
     position = since
-    for at, data, owner, lead in _chunks(connection, task_id, stream, number, since):
+    for at, data, owner, lead in _chunks(connection, task_id, stream, number, since, attempt):
         parts.append(data if number is not None else merging.merged(data, owner, merging.Lead(lead)))
         position = at + 1
     return b"".join(parts), position
 
 
 def _chunks(
-    connection: Connection, task_id: int, stream: int, number: int | None, since: int
+    connection: Connection, task_id: int, stream: int, number: int | None, since: int, attempt: int | None
 ) -> Iterator[tuple[int, bytes, int, int]]:
     query = select(chunks.c.position, chunks.c.data, chunks.c.number, chunks.c.lead).where(
         chunks.c.task_id == task_id, chunks.c.stream == stream, chunks.c.position >= since
     )
     if number is not None:
         query = query.where(chunks.c.number == number)
+    if attempt is not None:
+        query = query.where(chunks.c.attempt == attempt)
     for row in connection.execute(query.order_by(chunks.c.position)):
         yield row[0], row[1], row[2], row[3]
 
