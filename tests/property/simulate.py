@@ -40,6 +40,19 @@ from tests.property.cluster.watch import Watch
 
 DRAIN_SECONDS = 7200.0
 IMPOSSIBLE_CORES = 64
+# What may happen next, and how often it usually does.
+ACTIONS = {
+    "submit": 12.0,
+    "cancel": 3.0,
+    "delete": 1.5,
+    "read": 8.0,
+    "crash_server": 2.0,
+    "crash_agent": 3.0,
+    "crash_machine": 1.0,
+    "shut_agent_down": 1.0,
+    "cut_off": 2.0,
+    "change_weather": 3.0,
+}
 
 
 class Broken(Exception):
@@ -95,6 +108,10 @@ class Simulation:
         self.impossible: list[str] = []
         self.deleted: set[str] = set()
         self.readers: dict[str, Reader] = {}
+        # Some seeds know no server crashes, others nothing else: rare meetings of two faults need room.
+        self.weights = {name: usual * self.chance.choice([0.0, 0.3, 1.0, 2.0]) for name, usual in ACTIONS.items()}
+        self.weights["submit"] = self.weights["submit"] or 1.0
+        self.pause = self.chance.choice([0.3, 1.0, 4.0])
 
     # Telling
 
@@ -159,7 +176,7 @@ class Simulation:
         for _ in range(self.steps):
             self._return_what_is_due()
             await self._act()
-            await asyncio.sleep(self.chance.choice([0.0, 0.1, 1.0, 3.0, 10.0]) * self.chance.random())
+            await asyncio.sleep(self.pause * self.chance.choice([0.0, 0.1, 1.0, 3.0, 10.0]) * self.chance.random())
             self._stop_if_broken()
         await self._drain()
 
@@ -168,20 +185,8 @@ class Simulation:
             raise Broken
 
     async def _act(self) -> None:
-        actions: list[tuple[int, Callable[[], Any]]] = [
-            (10, self._submit),
-            (5, self._cancel),
-            (3, self._delete),
-            (8, self._read),
-            (3, self._crash_server),
-            (4, self._crash_agent),
-            (2, self._crash_machine),
-            (2, self._shut_agent_down),
-            (3, self._cut_off),
-            (4, self._change_weather),
-        ]
-        [(_, action)] = self.chance.choices(actions, [weight for weight, _ in actions])
-        await action()
+        [name] = self.chance.choices(list(self.weights), list(self.weights.values()))
+        await getattr(self, f"_{name}")()
 
     # Users
 
@@ -302,7 +307,7 @@ class Simulation:
         machine = self._kill_agent()
         if machine is not None:
             self.note(f"the agent of {machine.name} dies; its processes live")
-            self._away(machine.name, [0.1, 2.0, 10.0])
+            self._away(machine.name, [0.1, 2.0, 10.0, 0.7 * LEASE])
 
     async def _crash_machine(self) -> None:
         machine = self._kill_agent()

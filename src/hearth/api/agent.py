@@ -117,9 +117,14 @@ class AgentDoor:
         session = None if node_id is None else site.fleet.sessions.get(node_id)
         if session is not None and session.boot == sync.boot and now - session.written_at < WRITE_EVERY:
             return session.node_id
-        row: NodeRow = await site.store.write(greet, sync, now, now + int(site.settings.lease_seconds * SECOND))
+        lease = int(site.settings.lease_seconds * SECOND)
+        row: NodeRow = await site.store.write(greet, sync, now, now + lease)
         self._node_ids[sync.node] = row.id
         if session is not None:
+            if now - session.written_at > lease // 2:
+                # What it was given and never saw may have been taken back; the comparison brings what was not.
+                session.grants.clear()
+                session.checked_at = 0
             session.written_at = now
         return row.id
 

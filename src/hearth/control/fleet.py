@@ -40,7 +40,15 @@ class Session:
 
     def free(self) -> NodeRoom:
         """Return the room that is left when the agent has taken all that was granted to it."""
-        room = NodeRoom(self.node_id, self.room.cores, self.room.memory_bytes, self.room.ahead, self.offer.takes_images)
+        room = NodeRoom(
+            self.node_id,
+            self.room.cores,
+            self.room.memory_bytes,
+            self.room.ahead,
+            self.offer.takes_images,
+            self.offer.cores,
+            self.offer.memory_bytes,
+        )
         for _, grant in self.grants:
             room = room.without(len(grant.numbers), grant.task.demand_cores, grant.task.demand_memory)
         return room

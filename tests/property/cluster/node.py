@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from random import Random
 from typing import Any
 
@@ -35,7 +35,7 @@ class Node:
         self._network = network
         self._chance = chance
         self._told: dict[Key, list[int]] = {}
-        self._held_since: dict[Key, float] = {}
+        self._is_alive = True
         self._news = asyncio.Event()
         self._loop: VirtualLoop = asyncio.get_running_loop()  # type: ignore[assignment]
         self._jobs: set[asyncio.Task[None]] = set()
@@ -48,6 +48,7 @@ class Node:
 
     def crash(self) -> None:
         """Die at once."""
+        self._is_alive = False
         for job in list(self._jobs):
             job.cancel()
 
@@ -119,18 +120,22 @@ class Node:
                     case decide.Prepare(key):
                         self._spawn(self._prepare(key, self.logic.works[key[0]]))
                     case decide.Start(key):
-                        self._loop.call_later(0.01, self._start, key)
+                        self._soon(self._start, key)
                     case decide.Kill(key):
-                        self._loop.call_later(0.01, self.machine.stop, key)
+                        self._soon(self.machine.stop, key)
                     case decide.Resume(key, stdout_bytes, stderr_bytes):
                         self._told[key][:] = [stdout_bytes, stderr_bytes]
                     case decide.Collect(key, upload):
                         following.extend(self._collect(key, upload, self.logic.works[key[0]]))
                     case decide.Discard(key):
                         self._told.pop(key, None)
-                        self._loop.call_later(0.01, self.machine.forget, key)
+                        self._soon(self.machine.forget, key)
             todo = following
         self._news.set()
+
+    def _soon(self, action: Callable[[Key], None], key: Key) -> None:
+        """Let the machine do it a moment later, if this agent still lives then."""
+        self._loop.call_later(0.01, lambda: action(key) if self._is_alive else None)
 
     def _start(self, key: Key) -> None:
         self.machine.start(key, self._loop.wall())

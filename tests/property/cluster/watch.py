@@ -50,11 +50,14 @@ class Watch:
         tasks = {row["id"]: row for row in self.rows("SELECT * FROM tasks")}
         self._check_chunks(instances)
         ended = False
+        changed = {task_id for task_id, task in tasks.items() if task != self._tasks.get(task_id)}
         for key, row in instances.items():
             if row != self._instances.get(key):
                 self._check_step(self._instances.get(key), row)
+                changed.add(key[0])
                 ended |= row["state"] >= S.SUCCEEDED
-        for task_id, task in tasks.items():
+        for task_id in changed:
+            task = tasks[task_id]
             if task["deleted_at"] is None:
                 self._check_task(task, [row for (owner, _), row in instances.items() if owner == task_id])
             before = self._tasks.get(task_id)
@@ -205,8 +208,10 @@ class Watch:
             row = self._instances.get((task_id, number))
             self._require(found["key"].endswith(name), f"object {found['key']} shows {found['data']!r}")
             if row is not None:  # else its task was deleted, and the bucket stays
+                wanted = json.loads(self._tasks[task_id]["spec"])["upload_on_cancel"]
+                shown = (S.SUCCEEDED, S.FAILED, S.CANCELLED) if wanted else (S.SUCCEEDED, S.FAILED)
                 self._require(
-                    row["attempt"] == attempt and row["state"] in (S.SUCCEEDED, S.FAILED),
+                    row["attempt"] == attempt and row["state"] in shown,
                     f"object {found['key']} is of attempt {attempt} of {row}",
                 )
 
