@@ -32,27 +32,27 @@ def await_ended(user: Account, uuid: str, at_least: int) -> None:
     )
 
 
-def check(user: Account, task: Json) -> None:
+def check(user: Account, task: Json, instances: int = INSTANCES) -> None:
     """Check that every instance ended once and well, and that all it gave is there once."""
     uuid = task["uuid"]
     assert task["state"] == "Success", task["errors"]
-    assert task["status"]["succeededRange"] == f"0-{INSTANCES - 1}"
+    assert task["status"]["succeededRange"] == f"0-{instances - 1}"
     completed = task["completedInstances"]
-    assert Counter(done["instanceId"] for done in completed) == Counter(range(INSTANCES))
+    assert Counter(done["instanceId"] for done in completed) == Counter(range(instances))
     assert {done["state"] for done in completed} == {"Success"}
     for done in completed:
         assert [uri.rpartition("/")[2] for uri in done["results"]] == [f"result-{done['instanceId']}"]
-    assert user.files("results") == {f"result-{n}": f"{n}\n" for n in range(INSTANCES)}
+    assert user.files("results") == {f"result-{n}": f"{n}\n" for n in range(instances)}
     # The stream holds every attempt's output, each line whole; the last attempt of each wrote both lines.
     whole = user.stdout(uuid)
     assert whole.endswith("\n")
     lines = whole.splitlines()
     assert [line for line in lines if not re.fullmatch(r"(\d+)> (begin|end) \1", line)] == []
     ends = Counter(line for line in lines if " end " in line)
-    assert set(ends) == {f"{n}> end {n}" for n in range(INSTANCES)}
+    assert set(ends) == {f"{n}> end {n}" for n in range(instances)}
     attempts = {done["instanceId"]: done["executionAttemptCount"] for done in completed}
     begins = Counter(int(line.partition(">")[0]) for line in lines if " begin " in line)
-    assert all(1 <= begins[n] <= attempts[n] for n in range(INSTANCES))
+    assert all(1 <= begins[n] <= attempts[n] for n in range(instances))
     assert all(count <= attempts[int(line.partition(">")[0])] for line, count in ends.items())
 
 
@@ -124,3 +124,20 @@ def test_server_and_agent_at_once(start: Start) -> None:
     platform.wait(platform.is_open, "the doors are open")
     user = platform.account()
     check(user, user.await_end(uuid, seconds=50))
+
+
+@pytest.mark.docker
+def test_containers_outlive_agent_and_server(start: Start) -> None:
+    platform = start("docker")
+    user = platform.account()
+    uuid = user.submit(COMMAND, shell=True, instanceCount=40, resultBucket="results")
+    await_ended(user, uuid, 5)
+    olds = {role: platform.kill(role) for role in ("agent", "server")}
+    for role, old in olds.items():
+        platform.await_another(role, than=old)
+    platform.wait(platform.is_open, "the doors are open")
+    user = platform.account()
+    task = user.await_end(uuid, seconds=50)
+    check(user, task, instances=40)
+    assert user.stdout(uuid).count(" begin ") == 40
+    platform.wait(lambda: platform.containers() == [], "the containers are removed")
