@@ -28,7 +28,9 @@ def update(
     now: int,
 ) -> None:
     """Write them in the caller's transaction."""
-    row = find.task(connection, account_id, ident)
+    task_id = find.task(connection, account_id, ident).id
+    tasks.lock_standings(connection, [task_id])
+    row = find.task(connection, account_id, ident)  # as it is now that nobody else changes it
     spec = row.parsed_spec()
     if constants is not None:
         spec = replace(spec, constants=dict(constants))

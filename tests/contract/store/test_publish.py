@@ -150,8 +150,8 @@ async def test_a_file_whose_bytes_are_not_there_fails_its_instance_and_not_the_r
     account = await account_of(world, first)
     other = await world.result(await world.account(), "theirs.txt", b"secret")
     bad = wire.ResultFile("bad.txt", other.blob if what == "of somebody else" else 999, 6, "etag")
-    good = await world.result(account, "good.txt")
-    outcome = await world.report(ended=[succeeded(first, files=[bad]), succeeded(second, files=[good])])
+    good, with_bad = await world.result(account, "good.txt"), await world.result(account, "lone.txt")
+    outcome = await world.report(ended=[succeeded(first, files=[with_bad, bad]), succeeded(second, files=[good])])
     assert outcome.receipt == wire.Receipt()
     assert await shown(world, account) == {"good.txt": good.blob}
     row = await world.instance(first[0], 0)

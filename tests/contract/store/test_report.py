@@ -126,6 +126,18 @@ async def test_a_stale_attempt_is_refused_and_leaves_nothing(world: World):
     await world.store.read(check_all)
 
 
+async def test_output_of_a_stale_attempt_is_not_taken_for_that_of_the_new_one(world: World):
+    [old] = await running(world)
+    await world.report(outputs=[wrote(old, b"old\n")])
+    await world.lose(old)
+    await world.claim(await world.node())
+    for offset in (0, 4):
+        outcome = await world.report(outputs=[wrote(old, b"late\n", offset=offset)])
+        assert outcome.receipt == wire.Receipt(refused=[refusal(old)])
+    assert (await world.store.read(output.read, old[0], 0, 0))[0] == b"old\n"
+    assert (await world.instance(old[0], 0)).stdout_bytes == 0
+
+
 async def test_an_attempt_that_was_never_given_is_refused(world: World):
     [key] = await running(world)
     await world.submit(await world.account())
