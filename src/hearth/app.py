@@ -342,7 +342,9 @@ async def _server_of(directory: DataDirectory) -> str:
 def _next_boot(directory: DataDirectory) -> int:
     """Count the boots of this node's agent, durably: the number orders what they say."""
     path = directory.node / "boot"
-    boot = int(path.read_text("ascii")) + 1 if path.exists() else 1
+    before = int(path.read_text("ascii")) if path.exists() else 0
+    # Not from 1 on: a server that knows the node must not take one whose disk was replaced for an old boot.
+    boot = max(before + 1, int(time.time()))
     part = path.with_name("boot.part")
     with part.open("w", encoding="ascii") as file:
         file.write(str(boot))

@@ -29,7 +29,16 @@ def run_spec(work: Work, key: Key, folders: Folders, runtime: Runtime) -> RunSpe
     if image is None:
         values.setdefault("PATH", PLAIN_PATH)
         values.setdefault("HOME", directory)
-    argv = words(values.get("DOCKER_CMD", ""))
+    try:
+        argv = words(values.get("DOCKER_CMD", ""))
+    except Invalid:
+        # Not the expanded text, which may have secrets in it.
+        told = work.constants.get("DOCKER_CMD", "")[:200]
+        raise Invalid(
+            "DOCKER_CMD",
+            f"a quotation or escape is not closed in {told!r}, or in what its references stand for; close it, "
+            "or escape the mark with \\",
+        ) from None
     if not argv and image is None:
         raise Invalid("DOCKER_CMD", "it is empty, and there is no image whose own command could run; set it")
     return RunSpec(
@@ -56,7 +65,10 @@ def image_of(values: dict[str, str], default_image: str) -> Image | None:
     if not repository:
         return Image(default_image) if default_image else None
     server = values.get("DOCKER_SRV", "")
-    host = urlsplit(server).netloc if "//" in server else server.strip("/")
+    try:
+        host = urlsplit(server).netloc if "//" in server else server.strip("/")
+    except ValueError as error:
+        raise Invalid("DOCKER_SRV", f"{server!r} is not the address of a registry: {error}") from None
     name = repository if host in HUB else f"{host}/{repository}"
     return Image(
         f"{name}:{values.get('DOCKER_TAG') or 'latest'}",

@@ -1,4 +1,4 @@
-"""The folders of runs on this node: `runs/<slot>/{job,stdout,stderr,resources}`.
+"""The folders of runs on this node: `runs/<slot>/{job,stdout,stderr,resources,given-up}`.
 
 Making and removing folders waits for the file system's journal whenever somebody syncs, so a run that left
 nothing behind gives its folder, still empty, to the next one. Which attempt has which slot stands in a mapped
@@ -21,6 +21,7 @@ from hearth.agent.logic import Key
 SLOTS = 1 << 14
 RECORD = 64
 _MOVED = itertools.count()
+GIVEN_UP = "given-up"
 JOB_MODE = 0o777  # an image may run its command as any user
 
 
@@ -104,6 +105,14 @@ class Folders:
         self._slots[key] = slot
         record = key_text(key).encode("ascii")
         self._table[slot * RECORD : (slot + 1) * RECORD] = record.ljust(RECORD, b"\0")
+
+    def give_up(self, key: Key) -> None:
+        """Note that this node kills the run itself, so that its end is no end of the user's."""
+        os.close(os.open(f"{self.path(key)}/{GIVEN_UP}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+    def was_given_up(self, key: Key) -> bool:
+        """Answer whether an agent was killing the run when it ended."""
+        return os.path.lexists(f"{self.path(key)}/{GIVEN_UP}")
 
     def release(self, key: Key) -> int | None:
         """Take the folder back; return its slot when something is in it, which `clear` must remove."""

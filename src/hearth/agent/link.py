@@ -11,6 +11,8 @@ import msgspec
 from hearth.wire import agent as wire
 
 BLOCK = 1 << 20
+# How long the server may say nothing while it owes an answer, or more of one: it may be syncing a large file.
+SILENCE_SECONDS = 300.0
 
 
 class Unreachable(Exception):
@@ -37,7 +39,8 @@ class Link:
         self._session = aiohttp.ClientSession(
             headers={"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"},
             connector=aiohttp.TCPConnector(limit=32, keepalive_timeout=60),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
+            # A server that went away without a word must not hold files up for ever.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=SILENCE_SECONDS),
         )
         self._encoder = msgspec.msgpack.Encoder()
         self._orders = msgspec.msgpack.Decoder(wire.Orders)

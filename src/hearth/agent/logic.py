@@ -28,6 +28,11 @@ BUSY_ENDS = 50
 BUSY_DELAY = 0.05
 REPORT_BYTES = 4 << 20
 REPORT_ITEMS = 2000
+# What an end weighs in a report, and each of its files beside the name.
+END_BYTES = 300
+FILE_BYTES = 64
+# So many attempts that were cancelled before they arrived are remembered.
+BURIED_LIMIT = 100_000
 # How much of the lease is kept in hand for clocks that differ and containers that die slowly.
 LEASE_MARGIN = 0.1
 SHUT_DOWN = "the node was shut down"
@@ -149,7 +154,7 @@ class Logic:
         self._sync_counter = 0
         self._sync_sent = 0.0
         self._outbox = _Outbox()
-        self._buried: set[Key] = set()  # cancelled before they arrived: a late lease of them is ignored
+        self._buried: dict[Key, None] = {}  # cancelled before they arrived: a late lease of them is ignored
         self._ready: deque[Key] = deque()
         self._ends: deque[float] = deque()
         self._told_ahead = 0
@@ -207,11 +212,13 @@ class Logic:
             outputs.append(piece)
             size += len(piece.data)
         waiting = {(piece.task, piece.number, piece.attempt) for piece in box.outputs}
-        ended = [
-            end
-            for key, end in box.ended.items()
-            if key not in waiting and not ((held := self.attempts.get(key)) and held.held_back)
-        ][:REPORT_ITEMS]
+        ended: list[wire.Ended] = []
+        for key, end in box.ended.items():
+            if size >= REPORT_BYTES or len(ended) >= REPORT_ITEMS:
+                break
+            if key not in waiting and not ((held := self.attempts.get(key)) and held.held_back):
+                ended.append(end)
+                size += END_BYTES + sum(FILE_BYTES + len(file.path) for file in end.files)
         for end in ended:
             del box.ended[(end.task, end.number, end.attempt)]
         started, box.started = box.started, []
@@ -289,6 +296,9 @@ class Logic:
         for leased in orders.leases:
             for number in RangeSet.parse(leased.numbers):
                 self._lease((leased.task, number, leased.attempt), effects)
+        for work in orders.works:
+            if work.task not in self._of_task:
+                self.works.pop(work.task, None)
         return effects
 
     def recover(self, key: Key, started_at: int, end: RunEnd | None) -> None:
@@ -327,7 +337,7 @@ class Logic:
         if attempt is None or attempt.phase is not Phase.RUNNING or attempt.exit is not None:
             return []
         attempt.exit = end
-        if not (attempt.confirmed or attempt.dropped):
+        if not (attempt.confirmed or attempt.dropped or attempt.verdict is not None):
             return []  # whose it is must be known first
         return self._collect(attempt, mono)
 
@@ -367,6 +377,7 @@ class Logic:
     def _give_up(self, wall: int, reason: str) -> list[Effect]:
         effects: list[Effect] = []
         verdict = RunEnd(wall, lost=True, error_message=reason)
+        self._ready.clear()  # the room that is made now is for nobody
         for attempt in list(self.attempts.values()):
             if attempt.dropped or attempt.phase is Phase.ENDED:
                 continue
@@ -388,12 +399,19 @@ class Logic:
         if key in self.attempts or key in self._buried:
             return
         if self._closing is not None:
-            self._buried.add(key)
+            self._bury(key)
             self._outbox.ended[key] = wire.Ended(*key, self._closing, lost=True, error_message=SHUT_DOWN)
             return
-        work = self.works[key[0]]
+        work = self.works.get(key[0])
+        if work is None:
+            return  # it is not held now, so the server says it again
         self._hold(Attempt(key, Phase.QUEUED, work.cores, work.memory_bytes))
         effects.append(Prepare(key))
+
+    def _bury(self, key: Key) -> None:
+        self._buried[key] = None
+        if len(self._buried) > BURIED_LIMIT:
+            del self._buried[next(iter(self._buried))]
 
     def _hold(self, attempt: Attempt) -> None:
         self.attempts[attempt.key] = attempt
@@ -410,7 +428,7 @@ class Logic:
 
     def _confirm(self, known: wire.Known, effects: list[Effect]) -> None:
         attempt = self.attempts.get((known.task, known.number, known.attempt))
-        if attempt is None or attempt.confirmed:
+        if attempt is None or attempt.confirmed or known.task not in self.works:
             return
         self._take_back(attempt)
         if attempt.started_at is not None:
@@ -455,7 +473,7 @@ class Logic:
             self._drop(key, effects)
             return
         if attempt is None:
-            self._buried.add(key)
+            self._bury(key)
             self._outbox.ended[key] = wire.Ended(*key, 0, error_code="CANCELLED", error_message="it never started")
             return
         if not attempt.confirmed and stop.task not in self.works:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Coroutine
@@ -30,6 +31,9 @@ POLL_SECONDS = 0.05
 # Output that waits for the server; beyond it the spool files wait instead.
 PENDING_OUTPUT_BYTES = 8 << 20
 RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
+# So often resources are tried again while the server answers otherwise, some two minutes: then another node may try.
+PREPARE_TRIES = 60
+UPLOADS_AT_ONCE = 8
 
 
 def wall() -> int:
@@ -51,9 +55,12 @@ class Agent:
         self._images: dict[Image, asyncio.Task[Refused | None]] = {}
         self._news = asyncio.Event()  # there may be something to report
         self._jobs: set[asyncio.Task[None]] = set()
+        self._busy: dict[Key, int] = {}  # jobs that use an attempt's folder
+        self._unwanted: set[Key] = set()  # discarded while such a job was under way
+        self._server_away = False
         self._starts: list[RunSpec] = []
         self._gone: list[str] = []
-        self._uploads = asyncio.Semaphore(8)
+        self._uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -91,10 +98,10 @@ class Agent:
         await asyncio.to_thread(self._folders.recover, [key_of(run.key) for run in found])
         for run in found:
             key = key_of(run.key)
-            if not self._folders.has(key):
-                # Its folder is gone, and its results with it: not held, so the server takes it for lost.
+            if not self._folders.has(key) or self._folders.was_given_up(key):
+                # Its folder is gone, or an earlier boot killed it: not held, so the server takes it for lost.
                 await self._runtime.stop(run.key)
-                self._gone.append(run.key)
+                self._discard(key)
                 continue
             end = None if run.exited is None else _end_of(run.exited)
             self.logic.recover(key, run.started_at, end)
@@ -115,6 +122,7 @@ class Agent:
                     _log.warning("the server cannot be reached; what runs goes on", error=str(error))
                 await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
                 failures += 1
+                self._server_away = True
                 self._carry_out(self.logic.tick(time.monotonic(), wall()))
                 continue
             except Superseded:
@@ -123,6 +131,8 @@ class Agent:
             if failures:
                 _log.info("the server is back")
                 failures = 0
+                self._server_away = False
+            self._resources.use(orders.incarnation)
             self._carry_out(self.logic.orders(orders))
 
     async def _report_forever(self) -> None:
@@ -162,21 +172,56 @@ class Agent:
                     case decide.Start(key):
                         self._starts.append(self._specs[key])
                     case decide.Kill(key):
-                        self._spawn(self._runtime.stop(key_text(key)))
+                        self._start_now()  # a run must be known to the runtime when it is to be killed
+                        self._kill(key)
                     case decide.Resume(key, stdout_bytes, stderr_bytes):
-                        self._tails.rewind(key, stdout_bytes, stderr_bytes)
+                        self._tails.rewind(key, stdout_bytes, stderr_bytes, self.logic.works[key[0]].output_bytes)
                     case decide.Collect(key, upload):
                         following.extend(self._collect(key, upload))
                     case decide.Discard(key):
                         self._discard(key)
             todo = following
-        if self._starts:
-            starts, self._starts = self._starts, []
-            self._spawn(self._runtime.start(starts))
+        self._start_now()
         if self._gone:
             gone, self._gone = self._gone, []
             self._spawn(self._runtime.forget(gone))
         self._news.set()
+
+    def _kill(self, key: Key) -> None:
+        attempt = self.logic.attempts.get(key)
+        if attempt is not None and attempt.verdict is not None:
+            # If we die before that is told, the next boot must not take the kill for the user's failure.
+            with contextlib.suppress(OSError):
+                self._folders.give_up(key)
+        self._spawn(self._runtime.stop(key_text(key)))
+
+    def _start_now(self) -> None:
+        if self._starts:
+            starts, self._starts = self._starts, []
+            self._spawn(self._start(starts))
+
+    async def _start(self, specs: list[RunSpec]) -> None:
+        try:
+            await self._runtime.start(specs)
+        except Exception as error:
+            _log.exception("runs could not be started", runs=[spec.key for spec in specs])
+            for spec in specs:
+                await self._runtime.stop(spec.key)
+                self._carry_out(self.logic.exited(key_of(spec.key), _broken("start it", error), time.monotonic()))
+
+    def _spawn_in_folder(self, key: Key, work: Coroutine[Any, Any, None]) -> None:
+        """Spawn a job that uses the attempt's folder: nobody else gets the folder before the job is over."""
+        self._busy[key] = self._busy.get(key, 0) + 1
+        self._spawn(self._in_folder(key, work))
+
+    async def _in_folder(self, key: Key, work: Coroutine[Any, Any, None]) -> None:
+        await self._guard(work)  # a job that is cancelled keeps the folder: a thread of it may still be at work
+        self._busy[key] -= 1
+        if not self._busy[key]:
+            del self._busy[key]
+            if key in self._unwanted:
+                self._unwanted.remove(key)
+                self._give_back(key)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         job = asyncio.create_task(self._guard(work))
@@ -202,17 +247,22 @@ class Agent:
             spec = self._specs[key] = run_spec(work, key, self._folders, self._runtime)
         except Invalid as error:
             return self._refuse(key, "BAD_COMMAND", error.message)
-        except OSError as error:
-            return self.logic.failed(
-                key, RunEnd(wall(), lost=True, error_message=f"the node could not make its folder: {error}"), 0.0
-            )
+        except Exception as error:
+            _log.exception("an attempt could not be prepared", run=key_text(key))
+            return self.logic.failed(key, _broken("make its folder", error), 0.0)
         if work.resources or (spec.image is not None and not self._is_present(spec.image)):
-            self._spawn(self._prepare_slowly(key, work, spec))
+            self._spawn_in_folder(key, self._prepare_slowly(key, work, spec))
             return []
         return self._ready(key, spec)
 
+    def _is_queued(self, key: Key) -> bool:
+        attempt = self.logic.attempts.get(key)
+        return attempt is not None and attempt.phase is decide.Phase.QUEUED
+
     def _ready(self, key: Key, spec: RunSpec) -> list[decide.Effect]:
-        self._tails.add(key, str(spec.stdout), str(spec.stderr))
+        if not self._is_queued(key):
+            return []  # it was taken away meanwhile
+        self._tails.add(key, str(spec.stdout), str(spec.stderr), self.logic.works[key[0]].output_bytes)
         return self.logic.prepared(key, time.monotonic())
 
     def _refuse(self, key: Key, code: str, message: str, exit_code: int | None = None) -> list[decide.Effect]:
@@ -224,8 +274,8 @@ class Agent:
         return pulling is not None and pulling.done() and not pulling.cancelled() and pulling.result() is None
 
     async def _prepare_slowly(self, key: Key, work: wire.Work, spec: RunSpec) -> None:
-        failures = 0
-        while key in self.logic.attempts:
+        failures = tries = 0
+        while self._is_queued(key):
             try:
                 if spec.image is not None and (refused := await self._pull(spec.image)) is not None:
                     self._carry_out(self._refuse(key, refused.code, refused.message, refused.exit_code))
@@ -242,10 +292,18 @@ class Agent:
                 self._carry_out(self._refuse(key, "RESOURCE_UNFIT", str(error)))
                 return
             except (Unreachable, OSError) as error:
-                # The server is away, or the disk is full: it may pass, and the lease says how long to wait.
+                # The server is away, or the disk is full: it may pass. The lease says how long to wait for a server.
+                tries += isinstance(error, OSError) or not self._server_away
+                if tries >= PREPARE_TRIES:
+                    self._carry_out(self.logic.failed(key, _broken("get its resources", error), time.monotonic()))
+                    return
                 _log.warning("resources did not arrive; trying again", run=key_text(key), error=str(error))
                 await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
                 failures += 1
+            except Exception as error:
+                _log.exception("an attempt could not be prepared", run=key_text(key))
+                self._carry_out(self.logic.failed(key, _broken("prepare it", error), time.monotonic()))
+                return
 
     async def _pull(self, image: Image) -> Refused | None:
         pulling = self._images.get(image)
@@ -264,6 +322,12 @@ class Agent:
         self._specs.pop(key, None)
         self._tails.drop(key)
         self._gone.append(key_text(key))
+        if key in self._busy:
+            self._unwanted.add(key)
+        else:
+            self._give_back(key)
+
+    def _give_back(self, key: Key) -> None:
         slot = self._folders.release(key)
         if slot is not None:
             self._spawn(self._clear(slot))
@@ -312,7 +376,8 @@ class Agent:
                 if self.logic.pending_output_bytes >= PENDING_OUTPUT_BYTES:
                     break
                 before = self.logic.pending_output_bytes
-                self._tails.poll(key, mono, at_most=1 << 20)
+                with contextlib.suppress(OSError):  # the end will say what is wrong with its files
+                    self._tails.poll(key, mono, at_most=1 << 20)
                 told |= self.logic.pending_output_bytes != before
             effects = self.logic.tick(mono, wall())
             if effects:
@@ -327,28 +392,44 @@ class Agent:
         work = self.logic.works[key[0]]
         mono = time.monotonic()
         is_little = not upload and self.logic.pending_output_bytes < PENDING_OUTPUT_BYTES
-        if is_little and not self._tails.poll(key, mono, at_most=1 << 20, flush=True):
-            return self.logic.collected(key, [], notes_on(work, self._runtime), None, mono)
-        self._spawn(self._collect_slowly(key, work, upload))
+        with contextlib.suppress(OSError):
+            if is_little and not self._tails.poll(key, mono, at_most=1 << 20, flush=True):
+                notes = notes_on(work, self._runtime) + self._tails.notes(key)
+                return self.logic.collected(key, [], notes, None, mono)
+        self._spawn_in_folder(key, self._collect_slowly(key, work, upload))
         return []
 
     async def _collect_slowly(self, key: Key, work: wire.Work, upload: bool) -> None:
+        try:
+            files, notes, failure = await self._collected(key, work, upload)
+        except NotOurs:
+            return  # the receipt of the next report says so too
+        except Exception as error:
+            _log.exception("a run could not be collected", run=key_text(key))
+            files, notes, failure = [], [], _broken("collect what it left", error)
+        self._carry_out(self.logic.collected(key, files, notes, failure, time.monotonic()))
+
+    async def _collected(
+        self, key: Key, work: wire.Work, upload: bool
+    ) -> tuple[list[wire.ResultFile], list[str], RunEnd | None]:
         while self._tails.poll(key, time.monotonic(), at_most=1 << 20, flush=True):
             self._news.set()
             while self.logic.pending_output_bytes >= PENDING_OUTPUT_BYTES:
                 await asyncio.sleep(0.01)
         files: list[wire.ResultFile] = []
-        notes = notes_on(work, self._runtime)
+        notes = notes_on(work, self._runtime) + self._tails.notes(key)
         failure = None
         if upload:
             try:
                 files, more = await self._upload(key, work)
                 notes += more
-            except results.BadFilter as error:
+            except (results.BadFilter, Invalid) as error:
                 failure = RunEnd(wall(), None, "BAD_RESULTS_FILTER", str(error))
-            except NotOurs:
-                return  # the receipt of the next report says so too
-        self._carry_out(self.logic.collected(key, files, notes, failure, time.monotonic()))
+            except results.TooMany as error:
+                failure = RunEnd(wall(), None, "TOO_MANY_RESULTS", str(error))
+            except _Unwanted:
+                pass
+        return files, notes, failure
 
     async def _upload(self, key: Key, work: wire.Work) -> tuple[list[wire.ResultFile], list[str]]:
         placed, notes = await asyncio.to_thread(read_manifest, self._folders.path(key))
@@ -360,13 +441,31 @@ class Agent:
             expand(work.results_whitelist, constants),
             expand(work.results_blacklist, constants),
         )
-        uploads = [self._upload_one(key, path, file) for path, file in selection.files.items()]
-        return list(await asyncio.gather(*uploads)), notes + selection.notes
+        files: list[wire.ResultFile] = []
+        paths = iter(selection.files.items())
 
-    async def _upload_one(self, key: Key, path: str, file: Path) -> wire.ResultFile:
+        async def some() -> None:
+            for path, file in paths:
+                files.append(await self._upload_one(key, work, path, file))
+
+        workers = [asyncio.create_task(some()) for _ in range(min(UPLOADS_AT_ONCE, len(selection.files)))]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+        return sorted(files, key=lambda file: file.path), notes + selection.notes
+
+    async def _upload_one(self, key: Key, work: wire.Work, path: str, file: Path) -> wire.ResultFile:
         failures = 0
         async with self._uploads:
             while True:
+                attempt = self.logic.attempts.get(key)
+                if attempt is None or attempt.phase is not decide.Phase.COLLECTING:
+                    raise NotOurs(key_text(key))
+                if attempt.cancelled and not work.upload_on_cancel:
+                    raise _Unwanted
                 try:
                     size = os.stat(file).st_size
                     stored = await self._link.put_result(key, _blocks(file), size)
@@ -375,8 +474,15 @@ class Agent:
                     _log.warning("a result did not get through; trying again", run=key_text(key), error=str(error))
                     await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
                     failures += 1
-                    if key not in self.logic.attempts:
-                        raise NotOurs(str(error)) from error
+
+
+class _Unwanted(Exception):
+    """The user does not want the results any more."""
+
+
+def _broken(what: str, error: Exception) -> RunEnd:
+    """Return the end of an attempt that this node failed: it may run elsewhere."""
+    return RunEnd(wall(), lost=True, error_message=f"the node could not {what}: {error or type(error).__name__}")
 
 
 async def _blocks(file: Path) -> AsyncIterator[bytes]:

@@ -34,4 +34,5 @@ def work(site: Site, task: TaskRow) -> wire.Work:
         results_blacklist=spec.results_blacklist,
         upload_on_cancel=bool(spec.upload_on_cancel),
         default_image=site.settings.default_image,
+        output_bytes=site.settings.output_limit_instance_mb << 20,
     )

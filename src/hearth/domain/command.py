@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from hearth.domain.errors import Invalid
 
 SECRET_PREFIX = "QARNOT_SECRET__"
+# No machine takes more as the environment of a command.
+ENVIRONMENT_LIMIT = 2 << 20
 _REFERENCE = re.compile(r"\$\{([A-Za-z0-9_.\-]+)\}")
 
 
@@ -26,7 +28,7 @@ def environment(
     """Return the variables of one instance: the platform's, then every constant with its references expanded.
 
     `directory` is where resources land and results are taken from. A constant `QARNOT_SECRET__X` counts as a
-    value of `X` too.
+    value of `X` too. Raises Invalid when it is more than a command can be given.
     """
     instance = str(number)
     size = str(total)
@@ -51,6 +53,12 @@ def environment(
         del given["DOCKER_WORKDIR"]  # the profile's placeholder for the platform's own value
     known = values | given
     values.update((key, expand(value, known)) for key, value in given.items())
+    if sum(map(len, values.values())) > ENVIRONMENT_LIMIT:
+        raise Invalid(
+            "constants",
+            f"with their references expanded they have more than {ENVIRONMENT_LIMIT} characters, which no command can "
+            "be given; put large values into a bucket",
+        )
     return values
 
 

@@ -89,6 +89,7 @@ class Work(msgspec.Struct, frozen=True, omit_defaults=True):
     results_blacklist: str = ""
     upload_on_cancel: bool = False
     default_image: str = ""
+    output_bytes: int = 0  # how much the server keeps of each stream of an instance; 0: not said
 
 
 class Leased(msgspec.Struct, frozen=True, array_like=True):

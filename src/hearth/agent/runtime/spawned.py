@@ -29,6 +29,8 @@ class SpawnedRuntime:
         self._clock = clock
         self._client = SpawnerClient(socket_path, self.name, self._heard, clock)
         self._pids: dict[str, int] = {}
+        self._starting: set[str] = set()
+        self._stopped: set[str] = set()  # stopped while they were made ready to start
         self._measured: dict[str, Usage] = {}  # what the end tells is less where the machine has no cgroups
 
     @property
@@ -61,17 +63,27 @@ class SpawnedRuntime:
     async def start(self, specs: Sequence[RunSpec]) -> None:
         """Start runs; a key that is known already is left as it is."""
         commands: list[messages.Start] = []
-        for spec in specs:
-            refused = _unspeakable(spec, self._clock)
-            made = refused if refused is not None else await self._command(spec)
-            if isinstance(made, messages.Start):
-                commands.append(made)
-            else:
-                self.events.put_nowait(made)
-        self._client.start(commands)
+        self._starting.update(spec.key for spec in specs)
+        try:
+            for spec in specs:
+                refused = _unspeakable(spec, self._clock)
+                made = refused if refused is not None else await self._command(spec)
+                if isinstance(made, messages.Start):
+                    commands.append(made)
+                else:
+                    self.events.put_nowait(made)
+        finally:
+            self._client.start(commands)
+            for spec in specs:
+                self._starting.discard(spec.key)
+                if spec.key in self._stopped:
+                    self._stopped.discard(spec.key)
+                    self._client.stop(spec.key)
 
     async def stop(self, key: str) -> None:
         """Kill the run with all its children."""
+        if key in self._starting:
+            self._stopped.add(key)
         self._client.stop(key)
 
     async def usage(self, key: str) -> Usage:
