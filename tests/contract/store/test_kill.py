@@ -14,7 +14,7 @@ from hearth.store.door import open_engine
 from tests.contract.store.truth import check_all, every
 
 ROOT = Path(__file__).parents[3]
-KILLS = 10
+KILLS = {"sqlite": 10, "postgresql": 3}  # PostgreSQL is a process of its own: only the writer dies
 
 
 def killed_after(url: str, prefix: str, lines: int) -> list[int]:
@@ -36,7 +36,8 @@ def killed_after(url: str, prefix: str, lines: int) -> list[int]:
 def test_every_acknowledged_write_is_there_after_kill_9(url: str):
     chance = random.Random(20)
     acknowledged: list[int] = []
-    for kill in range(KILLS):
+    kills = KILLS[url.partition(":")[0].partition("+")[0]]
+    for kill in range(kills):
         acknowledged += killed_after(url, f"{kill:x}", chance.randrange(1, 60))
         engine = open_engine(url)
         with engine.begin() as connection:
@@ -44,4 +45,4 @@ def test_every_acknowledged_write_is_there_after_kill_9(url: str):
             check_all(connection)
         engine.dispose()
         assert set(acknowledged) <= stored
-    assert len(acknowledged) == len(set(acknowledged)) >= KILLS
+    assert len(acknowledged) == len(set(acknowledged)) >= kills
