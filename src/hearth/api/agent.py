@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -74,6 +75,8 @@ class AgentDoor:
                     await self._answer(send, await self._take_result(holder, receive))
                 case _:
                     await _respond(send, 404, b"no such request of the agent protocol")
+        except _Disconnected:
+            return  # nobody is there to be answered
         except StaleSync:
             await _respond(send, 409, b"a newer message of this node was heard already")
         except HearthError as refusal:
@@ -209,9 +212,12 @@ class AgentDoor:
         site = self._site
         size = await site.store.read(require_blob, task_id, blob_id)
         headers = [(b"content-type", b"application/octet-stream"), (b"content-length", b"%d" % size)]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        async for block in site.blobs.open(blob_id):
-            await send({"type": "http.response.body", "body": block, "more_body": True})
+        async with aclosing(site.blobs.open(blob_id)) as blocks:
+            block = await anext(blocks, b"")  # before the answer begins: until then it can be a refusal
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            while block:
+                await send({"type": "http.response.body", "body": block, "more_body": True})
+                block = await anext(blocks, b"")
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _take_result(self, holder: Holder, receive: Receive) -> wire.ResultFile:
