@@ -308,7 +308,7 @@ async def run_agent(settings: Settings) -> None:
     url = settings.server_url or await _server_of(directory)
     token = directory.node_token.read_text("ascii").strip()
     node = settings.node_name or socket.gethostname()
-    async with Link(url, token) as link:
+    async with Link(url, token, lambda: None if settings.server_url else _door_of(directory)) as link:
         agent = Agent(
             node=node, boot=_next_boot(directory), offer=offer, root=directory.node, link=link, runtime=runtime
         )
@@ -333,10 +333,16 @@ async def run_agent(settings: Settings) -> None:
 
 async def _server_of(directory: DataDirectory) -> str:
     """Return the URL of the server of this data directory, once it is up."""
-    while True:
-        with contextlib.suppress(FileNotFoundError):
-            return str(msgspec.json.decode(directory.doors.read_bytes())["api"])
+    while (url := _door_of(directory)) is None:
         await asyncio.sleep(0.02)
+    return url
+
+
+def _door_of(directory: DataDirectory) -> str | None:
+    try:
+        return str(msgspec.json.decode(directory.doors.read_bytes())["api"])
+    except FileNotFoundError:
+        return None
 
 
 def _next_boot(directory: DataDirectory) -> int:

@@ -11,6 +11,7 @@ import pytest
 from tests.chaos.conftest import Start
 from tests.services.account import Account
 from tests.services.platform import ISOLATED, RUNTIMES, Platform
+from tests.services.process import free_port
 
 HEARTBEAT = 0.5
 
@@ -153,6 +154,33 @@ def test_leave_running_leaves_what_runs_to_the_next_start(start: Start, runtime:
     platform.start()
     await_more_ticks(platform, uuid)
     end_well(platform, uuid, first_line, process)
+
+
+@pytest.mark.parametrize("server_too", [False, True])
+def test_a_run_goes_on_when_the_next_start_opens_other_doors(start: Start, server_too: bool) -> None:
+    platform = start("process")
+    uuid, first_line, process = begin(platform.account())
+    agent, url = platform.pid("agent"), platform.api_url
+    platform.kill("up")
+    if server_too:
+        platform.kill("server")
+    platform.start("--api-port", str(free_port()))
+    assert platform.api_url != url
+    await_more_ticks(platform, uuid)
+    assert platform.pid("agent") == agent
+    end_well(platform, uuid, first_line, process)
+
+
+def test_a_start_with_another_runtime_runs_again_what_ran(start: Start) -> None:
+    platform = start("process")
+    uuid, _, process = begin(platform.account())
+    platform.kill("up")
+    old = platform.pid("agent")
+    platform.start("--node-cores", "3")
+    platform.await_another("agent", than=old)
+    user = platform.account()
+    user.await_task(uuid, lambda task: user.stdout(uuid, 0).count("start by") == 2, "it runs again")
+    assert process not in platform.processes()
 
 
 def test_a_task_is_aborted_although_its_agent_was_away(start: Start) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 
 import aiohttp
@@ -34,8 +34,10 @@ class Gone(Exception):
 class Link:
     """An HTTP connection to one server, with the node's token."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, where: Callable[[], str | None] = lambda: None) -> None:
+        """`where` tells the server's URL of now, when it may have moved; None: not known."""
         self._url = url.rstrip("/") + "/agent/v1/"
+        self._where = where
         self._session = aiohttp.ClientSession(
             headers={"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"},
             connector=aiohttp.TCPConnector(limit=32, keepalive_timeout=60),
@@ -55,6 +57,12 @@ class Link:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._session.close()
+
+    def look_again(self) -> None:
+        """Find the server where it is now: it cannot be reached where it was."""
+        url = self._where()
+        if url is not None:
+            self._url = url.rstrip("/") + "/agent/v1/"
 
     async def sync(self, message: wire.Sync, timeout_seconds: float) -> wire.Orders:
         """Send the parked request and return its answer."""

@@ -120,6 +120,7 @@ class Agent:
             except Unreachable as error:
                 if failures == 0:
                     _log.warning("the server cannot be reached; what runs goes on", error=str(error))
+                self._link.look_again()
                 await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
                 failures += 1
                 self._server_away = True

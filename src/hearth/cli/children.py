@@ -74,8 +74,13 @@ def adopt(pid_file: Path, mark: Sequence[str]) -> Child | None:
 
 def is_ours(pid: int, mark: Sequence[str]) -> bool:
     """Answer whether the command line of a process has all these words."""
+    words = command_of(pid)
+    return all(word in words for word in mark)
+
+
+def command_of(pid: int) -> list[str]:
+    """Return the command line of a process; nothing when it is gone."""
     try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return [os.fsdecode(word) for word in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:-1]]
     except OSError:
-        return False
-    return all(os.fsencode(word) in words for word in mark)
+        return []

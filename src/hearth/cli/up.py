@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from hearth.cli.children import Child, adopt, start
+from hearth.cli.children import Child, adopt, command_of, start
 from hearth.data_directory import DataDirectory, open_directory
 from hearth.domain.errors import Conflict, Unavailable
 from hearth.settings import Settings
@@ -101,6 +101,9 @@ class _Up:
                 continue
             role.child, role.began = child, time.monotonic()
             print(f"  took over the running {role.name} (process {child.pid})", file=sys.stderr)
+        agent = self._roles["agent"].child
+        if agent is not None and command_of(agent.pid)[1:] != self._command("agent")[1:]:
+            agent.signal(signal.SIGTERM)  # it is started again, with the runtime and the cores that are asked for now
         server = self._roles["server"].child
         if server is None:
             self._directory.doors.unlink(missing_ok=True)
@@ -113,6 +116,7 @@ class _Up:
             self._ports = running
         else:
             server.signal(signal.SIGTERM)  # it is started again, on the ports that are asked for now
+            self._directory.doors.unlink(missing_ok=True)
 
     def _mark(self, role: str) -> tuple[str, ...]:
         """Return words that the command line of a process of this role and directory has."""
