@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hearth import app
+from hearth.app.store import open_accounts, open_store
 from hearth.data_directory import open_directory
 from hearth.settings import Settings
 
@@ -10,9 +10,9 @@ from hearth.settings import Settings
 async def create(settings: Settings, email: str) -> int:
     """Make the account and print its token: nothing else goes to stdout."""
     directory = open_directory(settings.data)
-    store = app.open_store(settings)
+    store = open_store(settings)
     try:
-        _, token = await app.open_accounts(store, directory).create_account(email)
+        _, token = await open_accounts(store, directory).create_account(email)
     finally:
         store.close()
     print(token)

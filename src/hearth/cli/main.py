@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 from hearth.domain.errors import HearthError
@@ -86,15 +87,26 @@ def _run(given: argparse.Namespace) -> int:
         case "server" | "agent":
             import uvloop
 
-            from hearth import app
+            from hearth.app.process import log_to_stderr
 
-            app.log_to_stderr()
-            uvloop.run(app.serve(settings) if given.command == "server" else app.run_agent(settings))
+            log_to_stderr()
+            uvloop.run(_role(given.command)(settings))
             return 0
         case _:
             from hearth.cli import account
 
             return asyncio.run(account.create(settings, given.email))
+
+
+def _role(name: str) -> Callable[[Settings], Coroutine[None, None, None]]:
+    """Return what runs a role; the other one is not loaded."""
+    if name == "server":
+        from hearth.app.server import serve
+
+        return serve
+    from hearth.app.node import run_agent
+
+    return run_agent
 
 
 if __name__ == "__main__":
