@@ -59,7 +59,7 @@ class Tails:
         notes: list[str] = []
         run = self._runs.get(key)
         for stream in run.streams if run is not None else ():
-            if stream.limit and (size := _size(stream.path)) > stream.limit:
+            if stream.limit and stream.told >= stream.limit and (size := _size(stream.path)) > stream.limit:
                 notes.append(f"{stream.name} has {size} bytes, and the first {stream.limit} of them are kept")
         return notes
 
