@@ -9,11 +9,13 @@ import msgspec
 from msgspec.structs import replace
 
 from hearth.control.changes import Changes
-from hearth.domain.errors import HearthError, QuotaExceeded, StaleLease
+from hearth.domain.errors import HearthError, Invalid, QuotaExceeded, StaleLease
 from hearth.domain.instance import Ended, Instance, Published, advance
 from hearth.domain.spec import TaskSpec
 from hearth.store.queries import buckets, instances, objects, tasks
 from hearth.wire import agent as wire
+
+KEY_LIMIT_BYTES = 1024  # what S3 lets a key have
 
 
 def is_published(instance: Instance, event: Ended) -> bool:
@@ -51,6 +53,12 @@ class Publisher:
         account_id = self.changes.tasks[end.task].account_id
         place = (account_id, spec.result_bucket)
         new = [objects.NewObject(spec.results_prefix + f.path, f.blob, f.size, f.etag) for f in end.files]
+        for each in new:
+            if (size := len(each.key.encode())) > KEY_LIMIT_BYTES:
+                raise Invalid(
+                    "resultsPrefix",
+                    f"with it the key of '{each.key[-60:]}' has {size} bytes, at most {KEY_LIMIT_BYTES} can be",
+                )
         with self.changes.connection.begin_nested():  # a refusal takes back nothing else of the report
             # The user may have deleted it meanwhile; a result bucket is made when it is missing.
             bucket_id = self._buckets.get(place) or buckets.create(self.changes.connection, *place, self.changes.now).id
