@@ -14,6 +14,9 @@ from hearth.domain.errors import Invalid
 FORMAT = "1"
 # A Unix socket's path may have 107 bytes.
 SOCKET_PATH_LIMIT = 100
+# What may be there before the format is: what people put there, and what a start that was killed had made.
+_BEFORE_FORMAT = {"hearth.toml", "profiles", "keys", "objects", "run", "log", "node", "site-id"}
+_BEFORE_FORMAT |= {"site-id.part", "FORMAT.part"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,7 @@ def open_directory(root: Path) -> DataDirectory:
     marker = root / "FORMAT"
     if not marker.exists():
         if root.exists() and any(root.iterdir()):
-            foreign = sorted(path.name for path in root.iterdir() if path.name not in ("hearth.toml", "profiles"))
+            foreign = sorted(path.name for path in root.iterdir() if path.name not in _BEFORE_FORMAT)
             if foreign:
                 raise Invalid("data", f"{root} is not empty and no data directory of Hearth; choose another")
         root.mkdir(parents=True, exist_ok=True)
