@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 
-from hearth.domain.errors import HearthError
+from hearth.domain.errors import HearthError, Invalid
 from hearth.settings import Settings, load
 
 
 def _options(parser: argparse.ArgumentParser, *names: str) -> None:
     """Add options that set settings; what is not given comes from HEARTH_*, hearth.toml, or the default."""
-    texts = {
+    texts: dict[str, tuple[str, str, Callable[[str], object]]] = {
         "data": ("DIR", "data directory", Path),
         "host": ("ADDRESS", "address to listen on", str),
-        "api_port": ("N", "port of the API; 0 picks a free one", int),
-        "storage_port": ("N", "port of the storage; 0 picks a free one", int),
+        "api_port": ("N", "port of the API; 0 picks a free one", _port),
+        "storage_port": ("N", "port of the storage; 0 picks a free one", _port),
         "runtime": ("NAME", "what isolates instances: auto, docker, sandbox or process", str),
         "node_cores": ("N", "cores that the local node offers; 0: what the machine has", float),
         "server_url": ("URL", "the server that this node works for", str),
@@ -35,8 +36,42 @@ def _options(parser: argparse.ArgumentParser, *names: str) -> None:
         )
 
 
+def _port(text: str) -> int:
+    """Return the number of a port, or what argparse tells as one sentence."""
+    if text.isascii() and text.isdigit() and int(text) < 65536:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no port: a number from 0 to 65535")
+
+
+def _check_place(data: Path) -> None:
+    """Refuse a place where no data directory can be, in a sentence."""
+    if data.exists() and not data.is_dir():
+        raise Invalid("data", f"{data} is a file; choose a directory")
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Invalid("data", f"{data} cannot be made ({error.strerror}); choose another") from None
+    if not os.access(data, os.R_OK | os.W_OK | os.X_OK):
+        raise Invalid("data", f"{data} may not be written by this user; choose another")
+
+
+class _Version(argparse.Action):
+    """`--version`, which looks for the version only when it is asked for it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(_version())
+        parser.exit()
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("hearth")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="hearth", description="An open batch-compute platform.")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     up = commands.add_parser("up", help="run everything on this machine: API, storage and a node")
@@ -73,12 +108,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(given: argparse.Namespace) -> int:
     if given.command == "version":
-        from importlib.metadata import version
-
-        print(version("hearth"))
+        print(_version())
         return 0
     others = ("command", "action", "email", "leave_running")
     settings = load({name: value for name, value in vars(given).items() if name not in others})
+    _check_place(settings.data)
     match given.command:
         case "up":
             from hearth.cli import up
