@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import shlex
 import signal
 import sys
 import time
@@ -60,6 +61,7 @@ class _Up:
         self._directory = open_directory(settings.data)
         self._roles = {name: _Role(name) for name in ROLES}
         self._ports = (settings.api_port, settings.storage_port)
+        self._is_up = False
 
     async def run(self) -> int:
         lock = _lock(self._directory)
@@ -207,6 +209,7 @@ class _Up:
         doors = await self._ready(stop)
         if doors is not None:
             self._announce(doors, await self._node(stop))
+            self._is_up = True
             await stop.wait()
 
     async def _node(self, stop: asyncio.Event) -> str:
@@ -231,7 +234,8 @@ class _Up:
         print(f"  node           {node}")
         print(f"  configuration  {configuration}")
         print(f"  logs           {_shown(self._directory.log)}")
-        print(f"Next: python -c \"import qarnot; print(qarnot.Connection('{configuration}').profiles_names())\"")
+        python = shlex.quote(_shown(Path(sys.executable)))
+        print(f"Next: {python} -c \"import qarnot; print(qarnot.Connection('{configuration}').profiles_names())\"")
         print("Ctrl-C ends it.", flush=True)
 
     # Ending ------------------------------------------------------------------------------------------
@@ -239,7 +243,9 @@ class _Up:
     async def _end_all(self, presses: Sequence[int]) -> None:
         """End agent, server and spawner, in this order; a second Ctrl-C does not wait."""
         names = ["agent", "server"] if self._leave_running else ["agent", "server", "spawner"]
-        print("Ending ...", file=sys.stderr)
+        if self._is_up:
+            fate = "what runs is left to the next start" if self._leave_running else "what runs is queued again"
+            print(f"Ending; {fate} ...", file=sys.stderr)
         for name in names:
             child = self._roles[name].child
             if child is None or not child.is_alive():
