@@ -58,7 +58,7 @@ class Folders:
         used = set(self._slots.values())
         for name in os.listdir(self._runs):
             if not (name.isdigit() and int(name) in used):
-                _remove(f"{self._runs}/{name}")
+                remove(f"{self._runs}/{name}")
         self._bare = [slot for slot in range(SLOTS - 1, -1, -1) if slot not in used]
 
     def path(self, key: Key) -> str:
@@ -127,7 +127,7 @@ class Folders:
 
     def clear(self, slot: int) -> None:
         """Remove the folder of a slot with all that is in it (slow: not on the event loop)."""
-        _remove(f"{self._runs}/{slot}")
+        remove(f"{self._runs}/{slot}")
 
     def recycle(self, slot: int) -> None:
         """Let a slot that was cleared be used again."""
@@ -152,7 +152,7 @@ def _make(path: str) -> None:
         os.close(os.open(path + name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
-def _remove(path: str) -> None:
+def remove(path: str) -> None:
     """Remove a folder with all that is in it, as far as that is possible.
 
     A run may nest folders deeper than a recursion goes and a path is long, so each folder that is not empty is
