@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import secrets
 import tempfile
@@ -9,7 +11,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from hearth.domain.errors import Invalid
+from hearth.domain.errors import Conflict, Invalid
 
 FORMAT = "1"
 # A Unix socket's path may have 107 bytes.
@@ -116,6 +118,33 @@ def open_directory(root: Path) -> DataDirectory:
     if found != FORMAT:
         raise Invalid("data", f"{root} has format {found}, and this version of Hearth reads format {FORMAT}")
     return directory
+
+
+def hold(directory: DataDirectory, role: str) -> int:
+    """Be the only server, or the only agent, of this directory for as long as this process lives."""
+    path = directory.run / f"{role}.lock"
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder = os.read(handle, 32).decode(errors="replace").strip()
+        os.close(handle)
+        raise Conflict(
+            f"data: {directory.root} has a running {role} already (process {holder}); end that one first, "
+            "or choose another directory with --data"
+        ) from None
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+    return handle
+
+
+def make_private(root: Path) -> None:
+    """Let nobody else read the database: SQLite gives its other files the mode of the first."""
+    database = root / "hearth.db"
+    os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    for path in (database, root / "hearth.db-wal", root / "hearth.db-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            path.chmod(0o600)
 
 
 def _write_once(path: Path, text: str) -> None:

@@ -20,6 +20,7 @@ from hearth.store.tables import metadata
 from tests.property.storage_model import Model, operations
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(story=operations)
 def test_storage_behaves_like_dictionaries(story: list[tuple[Any, ...]]) -> None:

@@ -138,8 +138,9 @@ class AgentDoor:
         due = now - session.checked_at >= site.settings.heartbeat_seconds * SECOND
         if not (answer_lost or due):
             return Difference()
-        difference = await site.store.read(compare, session.node_id, sync)
+        session.comparisons += 1
         session.checked_at = now
+        difference = await site.store.read(compare, session.node_id, sync)
         if difference.lost:
             _log.warning("node came back without some of its attempts", node=sync.node, lost=len(difference.lost))
             reason = f"the node {sync.node} started again and no longer had it"

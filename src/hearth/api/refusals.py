@@ -25,7 +25,7 @@ def refused(_request: Request[Any, Any, Any], refusal: HearthError) -> Response[
 
 def not_understood(request: Request[Any, Any, Any], error: HTTPException) -> Response[Error]:
     """Answer what the framework refused."""
-    headers = dict(error.headers or {})
+    headers = {name.title(): value for name, value in (error.headers or {}).items()}
     path = request.scope["path"]
     message = error.detail
     if isinstance(error, MethodNotAllowedException):

@@ -18,7 +18,7 @@ from hearth.agent.loop import Agent
 from hearth.agent.runtime import docker, docker_engine, process, sandbox
 from hearth.agent.runtime.base import Runtime
 from hearth.app.process import now, quiet_collector, replace_file, signalled
-from hearth.data_directory import DataDirectory, open_directory
+from hearth.data_directory import DataDirectory, hold, open_directory
 from hearth.domain.errors import Invalid
 from hearth.settings import Settings
 
@@ -60,6 +60,7 @@ async def run_agent(settings: Settings) -> None:
     """Run the node agent until SIGTERM or SIGINT (ends the runs) or SIGHUP (leaves them)."""
     log = structlog.get_logger(__name__)
     directory = open_directory(settings.data)
+    hold(directory, "agent")
     name, passed_over = await choose_runtime(settings)
     for reason in passed_over:
         log.info("runtime passed over", reason=reason)
@@ -99,7 +100,11 @@ async def run_agent(settings: Settings) -> None:
 
 async def _server_of(directory: DataDirectory) -> str:
     """Return the URL of the server of this data directory, once it is up."""
+    waited = 0
     while (url := _door_of(directory)) is None:
+        waited += 1
+        if waited == 100:
+            structlog.get_logger(__name__).info("waiting for the server of this directory", data=str(directory.root))
         await asyncio.sleep(0.02)
     return url
 

@@ -25,7 +25,7 @@ from hearth.control.fleet import Fleet
 from hearth.control.loops import Bell, Loops
 from hearth.control.profiles import Profiles
 from hearth.control.site import Site
-from hearth.data_directory import DataDirectory, open_directory
+from hearth.data_directory import DataDirectory, hold, open_directory
 from hearth.domain.errors import Invalid
 from hearth.gateway.app import Gateway
 from hearth.objects.disk import BlobFiles
@@ -38,6 +38,8 @@ FIRST_ACCOUNT = "me@localhost"
 async def serve(settings: Settings) -> None:
     """Run API, storage and loops until SIGTERM or SIGINT."""
     directory = open_directory(settings.data)
+    hold(directory, "server")
+    os.umask(0o077)
     store = open_store(settings)
     facts = await store.write(ensure_site, new_uuid)
     accounts = open_accounts(store, directory)

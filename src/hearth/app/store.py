@@ -9,7 +9,7 @@ import uuid
 from hearth.app.process import now
 from hearth.control.accounts import Accounts
 from hearth.control.keys import load_or_create
-from hearth.data_directory import DataDirectory
+from hearth.data_directory import DataDirectory, make_private
 from hearth.settings import Settings
 from hearth.store.door import Store, open_engine
 from hearth.store.schema import upgrade
@@ -26,6 +26,8 @@ def new_uuid() -> str:
 
 def open_store(settings: Settings) -> Store:
     """Open the database of these settings, brought to the newest revision."""
+    if not settings.database_url:
+        make_private(settings.data)
     engine = open_engine(settings.sqlalchemy_url)
     upgrade(engine)
     return Store(engine)

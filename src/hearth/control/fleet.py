@@ -33,6 +33,7 @@ class Session:
     sequence: int = 0
     seen: int = 0
     checked_at: int = 0  # when its holds were last compared with the database; 0: never
+    comparisons: int = 0
     written_at: int = 0  # when its row was last written
     # Grants by the sequence of the orders that carried them; None: not sent yet.
     grants: list[tuple[int | None, Grant]] = field(default_factory=list)
@@ -68,6 +69,7 @@ class Fleet:
     def __init__(self, wake: Callable[[int], None]) -> None:
         self._wake = wake
         self.sessions: dict[int, Session] = {}
+        self._planned: dict[int, tuple[int, int]] = {}  # node: its boot and comparisons when its room was taken
 
     def meet(self, node_id: int, sync: wire.Sync, now: int) -> Session:
         """Take in a sync; raise `StaleSync` when it is older than what was heard."""
@@ -81,6 +83,9 @@ class Fleet:
             # The agent numbers what it saw per boot; a server that starts again goes on from there.
             session.sequence = sync.seen
             self.sessions[node_id] = session
+        elif sync.seen != session.sequence:
+            # Orders were lost, or another server gave some: the comparison that follows brings what is not held.
+            session.grants.clear()
         session.counter = sync.counter
         session.offer = sync.offer
         session.heard_at = now
@@ -104,7 +109,9 @@ class Fleet:
 
     def rooms(self) -> list[NodeRoom]:
         """Return the nodes that wait for work and have room for some."""
-        frees = (session.free() for session in self.sessions.values() if session.parked)
+        parked = [session for session in self.sessions.values() if session.parked]
+        self._planned = {session.node_id: (session.boot, session.comparisons) for session in parked}
+        frees = (session.free() for session in parked)
         return [free for free in frees if free.is_open]
 
     def boots(self) -> dict[int, int]:
@@ -115,9 +122,14 @@ class Fleet:
         """Queue grants for the next orders of their nodes."""
         for grant in grants:
             session = self.sessions.get(grant.node_id)
-            if session is not None:  # else the node's next sync finds them in the database
+            if session is None:
+                continue  # the node's next sync finds them in the database
+            if self._planned.get(grant.node_id) == (session.boot, session.comparisons):
                 session.grants.append((None, grant))
-                self._wake(grant.node_id)
+            else:
+                # A comparison may have sent them already, and the node may have ended them: another one decides.
+                session.checked_at = 0
+            self._wake(grant.node_id)
 
     def stop(self, stops: Iterable[tuple[int, int, int, int]]) -> None:
         """Queue stops (node, task, number, attempt) of cancelled attempts."""
