@@ -65,11 +65,6 @@ class Platform:
                 used[part] += (int(fields[11]) + int(fields[12])) / TICK
         return used
 
-    def resident_bytes(self, role: str = "server") -> int:
-        """Return the resident memory of one process."""
-        pid = int((self.data / "run" / f"{role}.pid").read_text())
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
 
 @contextlib.contextmanager
 def platform(*, cores: int, folder: Path | None = None) -> Iterator[Platform]:

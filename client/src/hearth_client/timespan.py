@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
 from typing import Final
 
 SECOND: Final = 1_000_000
@@ -45,13 +44,3 @@ def format_timespan(microseconds: int) -> str:
     if days:
         text = f"{days}.{text}"
     return f"{text}.{fraction:06}0" if fraction else text
-
-
-def timespan_to_timedelta(text: str) -> timedelta:
-    """Return a span as a `timedelta`."""
-    return timedelta(microseconds=parse_timespan(text))
-
-
-def timedelta_to_timespan(duration: timedelta) -> str:
-    """Return a `timedelta` as a span."""
-    return format_timespan(duration // timedelta(microseconds=1))

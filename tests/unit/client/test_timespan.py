@@ -1,7 +1,5 @@
 """Time spans as they travel."""
 
-from datetime import timedelta
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,8 +7,6 @@ from hypothesis import strategies as st
 from hearth_client.timespan import (
     format_timespan,
     parse_timespan,
-    timedelta_to_timespan,
-    timespan_to_timedelta,
 )
 
 SECOND = 1_000_000
@@ -65,8 +61,3 @@ def test_a_negative_span_is_refused():
 @given(st.integers(min_value=0, max_value=10_000 * 86_400 * SECOND))
 def test_what_is_written_is_read_again(microseconds):
     assert parse_timespan(format_timespan(microseconds)) == microseconds
-
-
-@given(st.timedeltas(min_value=timedelta(0), max_value=timedelta(days=10_000)))
-def test_a_timedelta_survives_the_way_there_and_back(duration):
-    assert timespan_to_timedelta(timedelta_to_timespan(duration)) == duration

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec import field
 
 from hearth_client.messages.base import Answer, Part, Request
@@ -189,8 +187,3 @@ class Submitted(Answer):
     status_code: int
     uuid: str | None
     message: str | None
-
-
-def key_values(values: dict[str, Any]) -> list[KeyValue]:
-    """Return a mapping as a list of pairs."""
-    return [KeyValue(key=key, value=value) for key, value in values.items()]

@@ -25,7 +25,6 @@ from hearth.agent.runtime.docker_site import Site
 __all__ = ["DockerRuntime", "available"]
 
 TERMINATED = 143
-ENGINE_CANNOT_TELL = 255
 
 T = TypeVar("T")
 
