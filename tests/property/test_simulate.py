@@ -32,4 +32,5 @@ def laws_hold() -> None:
     quiet()
     for seed in range(60):
         story = simulate(seed, STEPS)
-        assert story.broken == [], f"seed {seed}"
+        if story.broken:
+            raise AssertionError(f"seed {seed}: {story.broken[0]}")

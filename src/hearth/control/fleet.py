@@ -86,6 +86,7 @@ class Fleet:
         elif sync.seen != session.sequence:
             # Orders were lost, or another server gave some: the comparison that follows brings what is not held.
             session.grants.clear()
+        session.parked = False  # nothing is planned for it until it was compared
         session.counter = sync.counter
         session.offer = sync.offer
         session.heard_at = now

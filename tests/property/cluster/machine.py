@@ -24,7 +24,7 @@ class Script:
 def script_of(seed: int, key: Key) -> Script:
     """Write the script of an attempt."""
     chance = Random(f"{seed}/{key}")
-    seconds = chance.choice([0.0, 0.1, 0.5, 2.0, 5.0, 20.0, 60.0]) * chance.uniform(0.5, 1.5)
+    seconds = chance.choice([0.0, 0.1, 0.5, 2.0, 5.0, 20.0, 100.0]) * chance.uniform(0.5, 1.5)
     pieces = []
     for _ in range(chance.choice([0, 1, 2, 6])):
         text = f"{key[1]}.{key[2]}" + chance.choice(["\n", "", " é€\n", "\n\n", " long" * 30 + "\n"])

@@ -32,7 +32,7 @@ class Network:
         self.weather = Weather()
         self.server: Handler | None = None
         self.cut_off: set[str] = set()  # nodes that reach nobody
-        self._ghosts: set[asyncio.Task[object]] = set()
+        self._ghosts: dict[asyncio.Task[object], None] = {}
 
     async def call(self, node: str, method: str, path: str, body: bytes, timeout: float) -> tuple[int, bytes]:
         """Send a request; return status and body of the answer, or raise `Unreachable`."""
@@ -84,11 +84,11 @@ class Network:
 
     def _spawn(self, work: Awaitable[object]) -> asyncio.Task[object]:
         task: asyncio.Task[object] = asyncio.ensure_future(work)
-        self._ghosts.add(task)
+        self._ghosts[task] = None
         task.add_done_callback(self._over)
         return task
 
     def _over(self, task: asyncio.Task[object]) -> None:
-        self._ghosts.discard(task)
+        self._ghosts.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, Unreachable):
             asyncio.get_running_loop().call_exception_handler({"message": "network", "exception": error})

@@ -120,17 +120,17 @@ class Server:
         )
         self.door = AgentDoor(self.site, TOKEN)
         self.loops = _Loops(self.site, bell)
-        self._jobs: set[asyncio.Task[Any]] = set()
+        self._jobs: dict[asyncio.Task[Any], None] = {}  # in order, so that a seed tells one story
         self._run(self.loops.run())
 
     def _run(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         job = asyncio.ensure_future(work)
-        self._jobs.add(job)
+        self._jobs[job] = None
         job.add_done_callback(self._over)
         return job
 
     def _over(self, job: asyncio.Task[Any]) -> None:
-        self._jobs.discard(job)
+        self._jobs.pop(job, None)
         if not job.cancelled():
             job.exception()  # whoever asked has it
 

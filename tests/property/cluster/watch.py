@@ -22,14 +22,23 @@ Row = dict[str, Any]
 class Watch:
     """Remembers what was, and compares it with what is."""
 
-    def __init__(self, engine: Engine, machines: Sequence[Machine], tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        machines: Sequence[Machine],
+        is_tended: Callable[[Machine], bool],
+        tell: Callable[[str], None],
+    ) -> None:
         self._raw: Any = engine.raw_connection().driver_connection
         self._machines = machines
+        # A machine without an agent that knows its lease cannot end its runs in time: only then may they outlive it.
+        self._is_tended = is_tended
         self._tell = tell
         self._instances: dict[tuple[int, int], Row] = {}
         self._tasks: dict[int, Row] = {}
         self._chunks: dict[tuple[int, int], int] = {}  # task, stream: how many were seen
         self._accepted: dict[tuple[Key, int], int] = {}  # attempt, stream: bytes
+        self._outlived: set[Key] = set()  # runs that went on after their lease
         self.processes: dict[Key, Process] = {}  # all that ever ran
 
     def rows(self, query: str) -> list[Row]:
@@ -85,9 +94,10 @@ class Watch:
             key = (after["task_id"], after["number"], attempt)
             for machine in self._machines:
                 run = machine.runs.get(key)
-                self._require(
-                    run is None or run.end is not None, f"{name} became {now.name} while it runs on {machine.name}"
-                )
+                if run is None or run.end is not None:
+                    continue
+                self._outlived.add(key)
+                self._require(not self._is_tended(machine), f"{name} became {now.name} while it runs on {machine.name}")
         if now is S.SUCCEEDED:
             self._check_success(name, after)
 
@@ -229,7 +239,7 @@ class Watch:
         for other in self._machines:
             for running in other.running():
                 self._require(
-                    running is run or running.key[:2] != run.key[:2],
+                    running is run or running.key[:2] != run.key[:2] or running.key in self._outlived,
                     f"attempt {run.key} starts on {machine.name} while {running.key} runs on {other.name}",
                 )
         cores = sum(
