@@ -37,4 +37,4 @@ lock: setup ## pin the requirements anew from the pyproject.toml files
 	@tools/lock
 
 clean: ## remove everything that the recipes made
-	rm -rf .tools .venv .compat .cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .tools .venv .compat .cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis demo-results
