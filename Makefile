@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .PHONY: help setup check format test demo bench lock clean
 
 # Every folder of tests/ with tests in it, with the seconds it may take on two cores.
-SUITES := unit=90 property=180 contract=300 integration=420 compat=420 e2e=330 chaos=420
+SUITES := unit=90 property=300 contract=300 integration=420 compat=420 e2e=330 chaos=420
 BIN := .venv/bin
 
 help: ## list these recipes
