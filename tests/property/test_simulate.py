@@ -10,7 +10,9 @@ STEPS = 60
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("seeds", ["0-3", "4-7", "8-11", "12-15"])
+@pytest.mark.parametrize(
+    "seeds", ["0-3", *(pytest.param(more, marks=pytest.mark.slow) for more in ("4-7", "8-11", "12-15"))]
+)
 def test_the_laws_hold_whatever_fails(seeds: str):
     quiet()
     for seed in RangeSet.parse(seeds):
