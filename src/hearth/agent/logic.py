@@ -390,11 +390,6 @@ class Logic:
 
     # How it decides ----------------------------------------------------------------------------------
 
-    def heard(self, sent: float) -> None:
-        """Note that the server answered a request which left at `sent`: the leases are renewed."""
-        if self._lease_until is not None:
-            self._lease_until = max(self._lease_until, sent + self._lease_seconds * (1 - LEASE_MARGIN))
-
     def _lease(self, key: Key, effects: list[Effect]) -> None:
         if key in self.attempts or key in self._buried:
             return
@@ -537,6 +532,7 @@ class Logic:
         """Make the end of an attempt known; it is held until the server acknowledges."""
         self._leave(attempt)
         attempt.phase = Phase.ENDED
+        attempt.held_back = False
         if mono:
             self._ends.append(mono)
         key = attempt.key

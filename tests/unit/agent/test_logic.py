@@ -370,3 +370,17 @@ def test_results_that_could_not_be_stored_are_a_failure_unless_the_command_faile
         logic.collected(KEY, [], [], RunEnd(21, None, "TOO_MANY_RESULTS"), 2.0)
         [end] = logic.next_report(3.0).ended
         assert end.error_code == told
+
+
+def test_an_end_that_waits_for_its_output_is_told_when_the_node_shuts_down():
+    logic = a_logic()
+    running(logic)
+    logic.started(KEY, 5)
+    logic.output(KEY, 0, 0, b"line\n")
+    logic.exited(KEY, RunEnd(9, 0), 2.0)
+    logic.collected(KEY, [], [], None, 2.0)
+    report = logic.next_report(3.0)
+    logic.receipt(report, wire.Receipt(known=[wire.Known(*KEY, 0, 0)]))
+    logic.shut_down(10)
+    assert logic.report_due(4.0) is not None
+    assert [end.lost for end in logic.next_report(4.0).ended] == [True]
