@@ -122,20 +122,39 @@ def open_directory(root: Path) -> DataDirectory:
 
 def hold(directory: DataDirectory, role: str) -> int:
     """Be the only server, or the only agent, of this directory for as long as this process lives."""
-    path = directory.run / f"{role}.lock"
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        holder = os.read(handle, 32).decode(errors="replace").strip()
-        os.close(handle)
-        raise Conflict(
-            f"data: {directory.root} has a running {role} already (process {holder}); end that one first, "
-            "or choose another directory with --data"
-        ) from None
+    return be_the_only_one(
+        directory.run / f"{role}.lock",
+        f"data: {directory.root} has a running {role} already (process {{}}); end that one first, "
+        "or choose another directory with --data",
+    )
+
+
+def be_the_only_one(path: Path, refusal: str) -> int:
+    """Lock a file, write this process's number into it and return its descriptor, to be kept open.
+
+    Raises Conflict when another process holds it: `refusal`, with that one's number in place of {}.
+    """
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.read(handle, 32).decode(errors="replace").strip()
+            os.close(handle)
+            raise Conflict(refusal.replace("{}", holder)) from None
+        if _is_at(path, handle):
+            break
+        os.close(handle)  # its holder ended just now and took the file away
     os.ftruncate(handle, 0)
     os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
     return handle
+
+
+def _is_at(path: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(handle))
+    except FileNotFoundError:
+        return False
 
 
 def make_private(root: Path) -> None:

@@ -7,7 +7,6 @@ parent that was killed leaves a working site, and the next `hearth up` takes the
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import shlex
 import signal
@@ -20,8 +19,8 @@ from pathlib import Path
 import msgspec
 
 from hearth.cli.children import Child, adopt, command_of, start
-from hearth.data_directory import DataDirectory, open_directory
-from hearth.domain.errors import Conflict, Unavailable
+from hearth.data_directory import DataDirectory, be_the_only_one, open_directory
+from hearth.domain.errors import Unavailable
 from hearth.settings import Settings
 
 _RUNTIMES = {
@@ -264,31 +263,11 @@ class _Up:
 
 def _lock(directory: DataDirectory) -> int:
     """Be the only parent of this directory."""
-    path = directory.pid_file("up")
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.read(handle, 32).decode(errors="replace").strip()
-            os.close(handle)
-            raise Conflict(
-                f"data: {directory.root} is in use by another `hearth up` (process {holder}); end that one first, "
-                "or choose another directory with --data"
-            ) from None
-        if _is_at(path, handle):
-            break
-        os.close(handle)  # its holder ended just now and took the file away
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
-    return handle
-
-
-def _is_at(path: Path, handle: int) -> bool:
-    try:
-        return os.path.samestat(os.stat(path), os.fstat(handle))
-    except FileNotFoundError:
-        return False
+    return be_the_only_one(
+        directory.pid_file("up"),
+        f"data: {directory.root} is in use by another `hearth up` (process {{}}); end that one first, "
+        "or choose another directory with --data",
+    )
 
 
 def _port(url: str) -> int:

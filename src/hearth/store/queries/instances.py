@@ -45,30 +45,26 @@ class InstanceRow:
 
 
 COLUMNS = tuple(instances.c[field.name] for field in fields(InstanceRow))
-_DOMAIN = tuple(
-    instances.c[name]
-    for name in [
-        "task_id",
-        "number",
-        "state",
-        "attempt",
-        "failures",
-        "losses",
-        "node_id",
-        "boot",
-        "dispatched_at",
-        "started_at",
-        "exited_at",
-        "ended_at",
-        "exit_code",
-        "error_code",
-        "error_message",
-        "cpu_microseconds",
-        "peak_memory",
-        "stdout_bytes",
-        "stderr_bytes",
-    ]
-)
+_CHANGING = [
+    "state",
+    "attempt",
+    "failures",
+    "losses",
+    "node_id",
+    "boot",
+    "dispatched_at",
+    "started_at",
+    "exited_at",
+    "ended_at",
+    "exit_code",
+    "error_code",
+    "error_message",
+    "cpu_microseconds",
+    "peak_memory",
+    "stdout_bytes",
+    "stderr_bytes",
+]
+_DOMAIN = tuple(instances.c[name] for name in ("task_id", "number", *_CHANGING))
 _KEY_LIMIT = 400
 
 
@@ -152,25 +148,6 @@ _CLAIMED = [
     "dispatched_at",
 ]
 _insert = Bulk(lambda: insert(instances).values({n: bindparam(n) for n in _CLAIMED}), _CLAIMED)
-_CHANGING = [
-    "state",
-    "attempt",
-    "failures",
-    "losses",
-    "node_id",
-    "boot",
-    "dispatched_at",
-    "started_at",
-    "exited_at",
-    "ended_at",
-    "exit_code",
-    "error_code",
-    "error_message",
-    "cpu_microseconds",
-    "peak_memory",
-    "stdout_bytes",
-    "stderr_bytes",
-]
 
 
 def _update(columns: Sequence[str]) -> Bulk:
