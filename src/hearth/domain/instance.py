@@ -49,6 +49,16 @@ class InstanceState(IntEnum):
         return InstanceState.DISPATCHED <= self <= InstanceState.CANCELLING
 
 
+class Phase(IntEnum):
+    """What a node does with an attempt that it holds (contract: phase of a running instance)."""
+
+    DOWNLOAD = 0
+    ENVIRONMENT = 1
+    EXECUTION = 2
+    UPLOAD = 3
+    SHUTDOWN = 4
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why an attempt did not succeed: a stable code, and a sentence for people."""

@@ -107,8 +107,41 @@ nodes = Table(
     Column("seen_at", BigInteger, nullable=False),
     Column("lease_until", BigInteger, nullable=False),
     Column("offer", Text, nullable=False),  # JSON of wire.agent.Offer
+    Column("machine_id", Id),
     Column("created_at", BigInteger, nullable=False),
 )
+
+machines = Table(  # kinds of machines that instances ran on
+    "machines",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("specification_key", Text, nullable=False),
+    Column("cpu_model", Text, nullable=False),
+    Column("frequency_ghz", Float, nullable=False),
+    UniqueConstraint("specification_key", "cpu_model", "frequency_ghz"),
+)
+
+shapes = Table(  # what instances ask for: tasks of one shape wait for the same reasons
+    "shapes",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("account_id", Id, ForeignKey("accounts.id"), nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("body", Text, nullable=False),  # JSON of domain.demand.Shape
+    UniqueConstraint("account_id", "digest"),
+)
+
+waits = Table(  # why the tasks of a shape waited, and from when until when; the last one is open
+    "waits",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("shape_id", Id, ForeignKey("shapes.id"), nullable=False),
+    Column("code", Text, nullable=False),
+    Column("detail", Text, nullable=False),  # JSON of the numbers in the sentence
+    Column("since", BigInteger, nullable=False),
+    Column("until", BigInteger),
+)
+Index("ix_waits_shape_id_since", waits.c.shape_id, waits.c.since)
 
 tasks = Table(
     "tasks",
@@ -144,14 +177,28 @@ tasks = Table(
     Column("retry_total", Integer),
     Column("retry_per_instance", Integer),
     Column("results_count", Integer, nullable=False, server_default="0"),
+    Column("download_microseconds", BigInteger, nullable=False, server_default="0"),
+    Column("environment_microseconds", BigInteger, nullable=False, server_default="0"),
     Column("execution_microseconds", BigInteger, nullable=False, server_default="0"),
+    Column("upload_microseconds", BigInteger, nullable=False, server_default="0"),
+    Column("machines", Text),  # JSON {machine id: execution microseconds} of attempts that are over
     Column("demand_cores", Float, nullable=False),
     Column("demand_memory", BigInteger, nullable=False),
+    Column("shape_id", Id, nullable=False, server_default="0"),
     Column("scheduling", Integer, nullable=False),  # 0 reserved, 1 onDemand, 2 flex: the order of dispatch
     Column("priority", Integer, nullable=False, server_default="0"),
     Column("cancel_requested_at", BigInteger),
     Column("delete_requested_at", BigInteger),
     Column("deleted_at", BigInteger),
+    Column("drained_at", BigInteger),  # when the last waiting instance left the queue
+    Column("queue_deadline_at", BigInteger),  # when it ends with an error if no instance was dispatched by then
+    Column("completion_ttl_seconds", Integer, nullable=False, server_default="0"),  # 0: kept
+    Column("expires_at", BigInteger),  # when it goes by itself, now that it has ended
+    Column("auto_delete", Integer, nullable=False, server_default="0"),
+    Column("resources_version", Integer, nullable=False, server_default="0"),  # how often its resources were pushed
+    Column("snapshot_interval", Integer, nullable=False, server_default="0"),  # seconds; 0: none
+    Column("snapshot_next_at", BigInteger),
+    Column("snapshot_filter", Text),  # JSON of domain.snapshot.Filter for the periodic ones; NULL: the task's own
     Column("state", Text, nullable=False),
     Column("previous_state", Text),
     Column("state_changed_at", BigInteger, nullable=False),
@@ -172,13 +219,11 @@ Index(
     sqlite_where=text("deleted_at IS NULL"),
     postgresql_where=text("deleted_at IS NULL"),
 )
-Index(
+Index(  # the queue of each shape, in order of dispatch
     "ix_tasks_queue",
-    tasks.c.scheduling,
+    tasks.c.shape_id,
     tasks.c.priority.desc(),
     tasks.c.id,
-    tasks.c.account_id,  # these two let a claim pass over tasks without reading them
-    tasks.c.demand_cores,
     sqlite_where=text("waiting_count > 0"),
     postgresql_where=text("waiting_count > 0"),
 )
@@ -187,6 +232,20 @@ Index(
     tasks.c.deleted_at,
     sqlite_where=text("deleted_at IS NOT NULL"),
     postgresql_where=text("deleted_at IS NOT NULL"),
+)
+for _due in ("queue_deadline_at", "expires_at", "snapshot_next_at"):
+    Index(
+        f"ix_tasks_{_due}",
+        tasks.c[_due],
+        sqlite_where=text(f"{_due} IS NOT NULL"),
+        postgresql_where=text(f"{_due} IS NOT NULL"),
+    )
+Index(
+    "ix_tasks_auto_delete",
+    tasks.c.account_id,
+    tasks.c.ended_at,
+    sqlite_where=text("auto_delete = 1 AND ended_at IS NOT NULL AND deleted_at IS NULL"),
+    postgresql_where=text("auto_delete = 1 AND ended_at IS NOT NULL AND deleted_at IS NULL"),
 )
 
 task_tags = Table(
@@ -220,10 +279,12 @@ instances = Table(
     Column("error_message", Text),
     Column("cpu_microseconds", BigInteger, nullable=False, server_default="0"),
     Column("peak_memory", BigInteger, nullable=False, server_default="0"),
+    Column("machine_id", Id),  # of the newest attempt
+    Column("download_microseconds", BigInteger, nullable=False, server_default="0"),  # a part of the environment's
     Column("stdout_bytes", BigInteger, nullable=False, server_default="0"),  # of the current attempt
     Column("stderr_bytes", BigInteger, nullable=False, server_default="0"),
     Column("results", Text),  # JSON list of the keys that it published
-    Column("details", Text),  # JSON: cpu model, runtime and what it did otherwise than asked
+    Column("details", Text),  # JSON: what was done otherwise than asked
     sqlite_with_rowid=False,
 )
 Index(
@@ -263,6 +324,70 @@ history = Table(
 )
 Index("ix_history_task_id_id", history.c.task_id, history.c.id)
 
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("account_id", Id, nullable=False),
+    Column("task_id", Id, ForeignKey("tasks.id"), nullable=False),
+    Column("name", Text, nullable=False, unique=True),  # the id that users see
+    Column("is_periodic", Integer, nullable=False),
+    Column("filter", Text, nullable=False),  # JSON of domain.snapshot.Filter, the task's own filled in
+    Column("state", Integer, nullable=False),  # domain.snapshot.SnapshotState
+    Column("triggered_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("open_parts", Integer, nullable=False),
+    Column("failed_parts", Integer, nullable=False, server_default="0"),
+    Column("size_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("transferred_bytes", BigInteger, nullable=False, server_default="0"),
+    sqlite_autoincrement=True,  # nodes know snapshots by number: it must never come back
+)
+Index("ix_snapshots_task_id_id", snapshots.c.task_id, snapshots.c.id)
+
+snapshot_parts = Table(  # the share of one instance in a snapshot
+    "snapshot_parts",
+    metadata,
+    Column("snapshot_id", Id, ForeignKey("snapshots.id"), primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("attempt", Integer, nullable=False),
+    Column("account_id", Id, nullable=False),
+    Column("task_id", Id, nullable=False),
+    Column("node_id", Id),  # NULL once it is over
+    Column("size_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("transferred_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("error", Text),
+    sqlite_with_rowid=False,
+)
+Index(
+    "ix_snapshot_parts_open",
+    snapshot_parts.c.node_id,
+    snapshot_parts.c.task_id,
+    sqlite_where=text("node_id IS NOT NULL"),
+    postgresql_where=text("node_id IS NOT NULL"),
+)
+
+requests = Table(  # answers that are given again when a request with the same Idempotency-Key comes again
+    "requests",
+    metadata,
+    Column("account_id", Id, ForeignKey("accounts.id"), primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("digest", Text, nullable=False),  # of method, path and body
+    Column("status", Integer),  # NULL while the first one is under way
+    Column("answer", LargeBinary),
+    Column("location", Text),
+    Column("created_at", BigInteger, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+
+viewers = Table(  # accounts that may look at what is another account's
+    "viewers",
+    metadata,
+    Column("account_id", Id, ForeignKey("accounts.id"), primary_key=True),
+    Column("viewer_id", Id, ForeignKey("accounts.id"), primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 streams = Table(  # the merged stdout (0) or stderr (1) of a task
     "streams",
     metadata,
@@ -272,6 +397,7 @@ streams = Table(  # the merged stdout (0) or stderr (1) of a task
     Column("chunks", BigInteger, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),  # of the merged view, prefixes included
     Column("stored_bytes", BigInteger, nullable=False),
+    Column("dropped_bytes", BigInteger, nullable=False, server_default="0"),  # of the merged view, by rotation
     Column("tail_number", BigInteger),  # whose line is open at the end
     Column("tail_attempt", Integer),
     sqlite_with_rowid=False,

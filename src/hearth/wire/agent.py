@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import msgspec
 
-PROTOCOL = 1
-ACCEPTED_PROTOCOLS = (PROTOCOL,)  # the next version accepts this one too
+PROTOCOL = 2
+ACCEPTED_PROTOCOLS = (PROTOCOL, 1)  # the previous one too: what is new since then has defaults
 CONTENT_TYPE = "application/msgpack"
 
 
@@ -31,6 +31,7 @@ class Offer(msgspec.Struct, frozen=True, omit_defaults=True):
     frequency_ghz: float = 0.0
     has_ssd: bool = False
     gpus: int = 0
+    gpu_model: str = ""
     specification_key: str = ""
 
 
@@ -62,6 +63,8 @@ class Sync(msgspec.Struct, frozen=True):
     offer: Offer
     room: Room
     holds: list[Held]
+    # How new the resources of held tasks are, where they were pushed since the task began: {task: version}.
+    versions: dict[int, int] = {}
 
 
 class Resource(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -70,6 +73,7 @@ class Resource(msgspec.Struct, frozen=True, omit_defaults=True):
     bucket: str
     prefix: str = ""
     strip_prefix: str = ""
+    cache_ttl_seconds: int = 0  # how long the node keeps what it fetched after it was last used; 0: not said
 
 
 class Work(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -90,6 +94,8 @@ class Work(msgspec.Struct, frozen=True, omit_defaults=True):
     upload_on_cancel: bool = False
     default_image: str = ""
     output_bytes: int = 0  # how much the server keeps of each stream of an instance; 0: not said
+    run_seconds: int = 0  # how long one run may take before it is ended; 0: for ever
+    resources_version: int = 0  # how often the user pushed new resources
 
 
 class Leased(msgspec.Struct, frozen=True, array_like=True):
@@ -111,6 +117,24 @@ class Stop(msgspec.Struct, frozen=True, array_like=True):
     number: int
     attempt: int
     cancelled: bool
+
+
+class Snapshot(msgspec.Struct, frozen=True, array_like=True):
+    """Upload what these running instances have made so far. Told again until each part is reported as over."""
+
+    snapshot: int
+    task: int
+    attempt: int
+    numbers: str
+    whitelist: str
+    blacklist: str
+
+
+class Update(msgspec.Struct, frozen=True, array_like=True):
+    """The resources of a task have news: fetch its listing and put new and changed files into its running instances."""
+
+    task: int
+    version: int
 
 
 class Known(msgspec.Struct, frozen=True, array_like=True):
@@ -135,6 +159,8 @@ class Orders(msgspec.Struct, frozen=True):
     leases: list[Leased] = []
     stops: list[Stop] = []
     known: list[Known] = []
+    snapshots: list[Snapshot] = []
+    updates: list[Update] = []
 
 
 class Started(msgspec.Struct, frozen=True, array_like=True):
@@ -144,6 +170,7 @@ class Started(msgspec.Struct, frozen=True, array_like=True):
     number: int
     attempt: int
     at: int
+    download_microseconds: int = 0  # how long its image and resources took before that
 
 
 class Output(msgspec.Struct, frozen=True, array_like=True):
@@ -193,6 +220,39 @@ class Ended(msgspec.Struct, frozen=True, omit_defaults=True):
     peak_memory: int = 0
     files: list[ResultFile] = []
     notes: list[str] = []  # what was done otherwise than asked, for people
+    download_microseconds: int = 0
+    debug: str = ""  # more on the error, for people: the end of what it wrote to stderr
+
+
+class Usage(msgspec.Struct, frozen=True, array_like=True):
+    """What a running attempt uses now; a value that cannot be measured is 0."""
+
+    task: int
+    number: int
+    attempt: int
+    phase: int  # domain.instance.Phase
+    at: int
+    cpu_cores: float = 0.0  # cores at work on average since the last measurement
+    cpu_microseconds: int = 0  # since its start
+    memory_bytes: int = 0
+    peak_memory: int = 0
+    network_in_kbps: float = 0.0
+    network_out_kbps: float = 0.0
+    frequency_ghz: float = 0.0  # of the machine now
+
+
+class SnapshotPart(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How far an instance's share of a snapshot is. `over` says that nothing more follows; `files` are with it."""
+
+    snapshot: int
+    task: int
+    number: int
+    attempt: int
+    size_bytes: int = 0
+    transferred_bytes: int = 0
+    over: bool = False
+    error: str = ""  # "" is success
+    files: list[ResultFile] = []
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -209,6 +269,8 @@ class Report(msgspec.Struct, frozen=True):
     outputs: list[Output] = []
     exited: list[Exited] = []
     ended: list[Ended] = []
+    usages: list[Usage] = []  # the newest of each attempt; may be lost
+    snapshots: list[SnapshotPart] = []
 
 
 class Refusal(msgspec.Struct, frozen=True, array_like=True):

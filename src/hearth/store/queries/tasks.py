@@ -52,14 +52,28 @@ class TaskRow:
     retry_total: int | None
     retry_per_instance: int | None
     results_count: int
+    download_microseconds: int
+    environment_microseconds: int
     execution_microseconds: int
+    upload_microseconds: int
+    machines: str | None
     demand_cores: float
     demand_memory: int
+    shape_id: int
     scheduling: int
     priority: int
     cancel_requested_at: int | None
     delete_requested_at: int | None
     deleted_at: int | None
+    drained_at: int | None
+    queue_deadline_at: int | None
+    completion_ttl_seconds: int
+    expires_at: int | None
+    auto_delete: int
+    resources_version: int
+    snapshot_interval: int
+    snapshot_next_at: int | None
+    snapshot_filter: str | None
     state: str
     previous_state: str | None
     state_changed_at: int
