@@ -61,8 +61,39 @@ INSERT INTO upload_parts (upload, part, account_id, blob_id, size_bytes, etag, m
 """
 
 
+_WHOLE_TASKS = """
+INSERT INTO machines (id, specification_key, cpu_model, frequency_ghz) VALUES (1, '4c-8g-amd-rz3700x-ssd', 'amd', 3.6);
+UPDATE nodes SET machine_id = 1;
+INSERT INTO shapes (id, account_id, digest, body)
+    VALUES (1, 1, 'digest-1', :shape);
+INSERT INTO waits (id, shape_id, code, detail, since, until) VALUES (1, 1, 'NO_NODES', '{}', 10, 20),
+    (2, 1, 'NODES_BUSY', '{}', 24, NULL);
+UPDATE tasks SET shape_id = 1, machines = :machines, download_microseconds = 3, environment_microseconds = 4,
+    upload_microseconds = 1 WHERE id = 1;
+UPDATE tasks SET shape_id = 1, drained_at = 11 WHERE id = 2;
+UPDATE instances SET machine_id = 1, download_microseconds = 3 WHERE number = 0;
+INSERT INTO snapshots (id, account_id, task_id, name, is_periodic, filter, state, triggered_at, updated_at, open_parts)
+    VALUES (1, 1, 1, 'snap_1', 0, '{}', 1, 26, 27, 1);
+INSERT INTO snapshot_parts (snapshot_id, number, attempt, account_id, task_id, node_id, size_bytes)
+    VALUES (1, 1, 2, 1, 1, 1, 9);
+INSERT INTO requests (account_id, key, digest, status, answer, created_at)
+    VALUES (1, 'key-1', 'digest-1', 200, :answer, 10);
+INSERT INTO viewers (account_id, viewer_id, created_at) VALUES (1, 1, 5);
+"""
+
+
 def seed_0001(connection: Connection) -> None:
     """The tables of the first release."""
+    _story(connection)
+
+
+def seed_0002(connection: Connection) -> None:
+    """What whole tasks added; nothing of the first release was taken away."""
+    _story(connection)
+    _run(connection, _WHOLE_TASKS, answer=b"{}", machines='{"1":7}', shape='{"cores":1.0,"memory_bytes":0}')
+
+
+def _story(connection: Connection) -> None:
     _run(
         connection,
         _FIRST,
@@ -85,4 +116,4 @@ def _run(connection: Connection, statements: str, **values: object) -> None:
             connection.execute(text(statement), used)
 
 
-SEEDS: dict[str, Callable[[Connection], None]] = {"0001": seed_0001}
+SEEDS: dict[str, Callable[[Connection], None]] = {"0001": seed_0001, "0002": seed_0002}
