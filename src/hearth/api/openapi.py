@@ -11,6 +11,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.routes import HTTPRoute
 
+from hearth.api.described import with_filters, with_parameters
 from hearth.api.outer import OPEN_PATHS
 from hearth.api.requests import ApiRequest
 
@@ -52,6 +53,8 @@ def describe(app: Litestar) -> dict[str, Any]:
             operation = document["paths"][route.path_format or "/"].get(method.lower())
             if operation is not None:
                 operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    with_filters(document)
+    with_parameters(document, OPEN_PATHS)
     for path in OPEN_PATHS & document["paths"].keys():
         for operation in document["paths"][path].values():
             operation["security"] = []
