@@ -150,7 +150,7 @@ tasks = Table(
     Column("account_id", Id, ForeignKey("accounts.id"), nullable=False),
     Column("uuid", Text, nullable=False, unique=True),
     Column("shortname", Text, nullable=False),
-    Column("name", Text, nullable=False),
+    Column("name", Bytewise, nullable=False),
     Column("profile", Text, nullable=False),
     Column("pool_id", Id),
     Column("job_id", Id),
@@ -199,7 +199,7 @@ tasks = Table(
     Column("snapshot_interval", Integer, nullable=False, server_default="0"),  # seconds; 0: none
     Column("snapshot_next_at", BigInteger),
     Column("snapshot_filter", Text),  # JSON of domain.snapshot.Filter for the periodic ones; NULL: the task's own
-    Column("state", Text, nullable=False),
+    Column("state", Bytewise, nullable=False),
     Column("previous_state", Text),
     Column("state_changed_at", BigInteger, nullable=False),
     Column("previous_state_changed_at", BigInteger),
@@ -219,6 +219,15 @@ Index(
     sqlite_where=text("deleted_at IS NULL"),
     postgresql_where=text("deleted_at IS NULL"),
 )
+for _sorted in ("name", "state", "created_at"):  # what pages are sorted by, and searched by most
+    Index(
+        f"ix_tasks_{_sorted}",
+        tasks.c.account_id,
+        tasks.c[_sorted],
+        tasks.c.id,
+        sqlite_where=text("deleted_at IS NULL"),
+        postgresql_where=text("deleted_at IS NULL"),
+    )
 Index(  # the queue of each shape, in order of dispatch
     "ix_tasks_queue",
     tasks.c.shape_id,

@@ -133,6 +133,9 @@ def upgrade() -> None:
     with op.batch_alter_table("streams", schema=None) as batch_op:
         batch_op.add_column(sa.Column("dropped_bytes", sa.BigInteger(), server_default="0", nullable=False))
 
+    if op.get_bind().dialect.name == "postgresql":  # SQLite compares bytes anyway
+        for column in ("name", "state"):
+            op.alter_column("tasks", column, type_=sa.Text(collation="C"), existing_nullable=False)
     with op.batch_alter_table("tasks", schema=None) as batch_op:
         batch_op.add_column(sa.Column("download_microseconds", sa.BigInteger(), server_default="0", nullable=False))
         batch_op.add_column(sa.Column("environment_microseconds", sa.BigInteger(), server_default="0", nullable=False))
@@ -156,6 +159,14 @@ def upgrade() -> None:
             sqlite_where=sa.text("waiting_count > 0"),
             postgresql_where=sa.text("waiting_count > 0"),
         )
+        for column in ("name", "state", "created_at"):
+            batch_op.create_index(
+                f"ix_tasks_{column}",
+                ["account_id", column, "id"],
+                unique=False,
+                sqlite_where=sa.text("deleted_at IS NULL"),
+                postgresql_where=sa.text("deleted_at IS NULL"),
+            )
         batch_op.create_index(
             "ix_tasks_auto_delete",
             ["account_id", "ended_at"],
