@@ -198,6 +198,7 @@ tasks = Table(
     Column("resources_version", Integer, nullable=False, server_default="0"),  # how often its resources were pushed
     Column("snapshot_interval", Integer, nullable=False, server_default="0"),  # seconds; 0: none
     Column("snapshot_next_at", BigInteger),
+    Column("open_snapshots", Integer, nullable=False, server_default="0"),  # that are not over yet
     Column("snapshot_filter", Text),  # JSON of domain.snapshot.Filter for the periodic ones; NULL: the task's own
     Column("state", Bytewise, nullable=False),
     Column("previous_state", Text),
@@ -347,13 +348,14 @@ snapshots = Table(
     Column("updated_at", BigInteger, nullable=False),
     Column("open_parts", Integer, nullable=False),
     Column("failed_parts", Integer, nullable=False, server_default="0"),
+    Column("files", Integer, nullable=False, server_default="0"),  # that its bucket was given
     Column("size_bytes", BigInteger, nullable=False, server_default="0"),
     Column("transferred_bytes", BigInteger, nullable=False, server_default="0"),
     sqlite_autoincrement=True,  # nodes know snapshots by number: it must never come back
 )
 Index("ix_snapshots_task_id_id", snapshots.c.task_id, snapshots.c.id)
 
-snapshot_parts = Table(  # the share of one instance in a snapshot
+snapshot_parts = Table(  # the share of one instance in a snapshot, until it is over; some of those that failed stay
     "snapshot_parts",
     metadata,
     Column("snapshot_id", Id, ForeignKey("snapshots.id"), primary_key=True),

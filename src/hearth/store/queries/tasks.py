@@ -73,6 +73,7 @@ class TaskRow:
     resources_version: int
     snapshot_interval: int
     snapshot_next_at: int | None
+    open_snapshots: int
     snapshot_filter: str | None
     state: str
     previous_state: str | None
@@ -120,6 +121,7 @@ class Standing(msgspec.Struct, frozen=True):
     cancel_requested: bool
     delete_requested: bool
     results_count: int
+    open_snapshots: int
     execution_microseconds: int
     state: TaskState
     previous_state: str | None
@@ -170,6 +172,7 @@ _STANDING_NAMES = [
     "previous_state_changed_at",
     "first_started_at",
     "ended_at",
+    "open_snapshots",  # stays the last
 ]
 _STANDING = tuple(tasks.c[name] for name in _STANDING_NAMES)
 
@@ -206,6 +209,7 @@ def standing_of(row: Sequence[Any]) -> Standing:
         previous_state_changed_at=row[24],
         first_started_at=row[25],
         ended_at=row[26],
+        open_snapshots=row[-1],
     )
 
 
@@ -238,6 +242,7 @@ _CHANGING = [
     "cancelled_count",
     "retries",
     "results_count",
+    "open_snapshots",
     "execution_microseconds",
     "state",
     "previous_state",
@@ -277,6 +282,7 @@ def _changing(task: Standing) -> tuple[Any, ...]:
         len(progress.cancelled),
         task.retries,
         task.results_count,
+        task.open_snapshots,
         task.execution_microseconds,
         task.state.value,
         task.previous_state,

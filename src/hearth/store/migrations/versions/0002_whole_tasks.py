@@ -75,6 +75,7 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.Column("open_parts", sa.Integer(), nullable=False),
         sa.Column("failed_parts", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("files", sa.Integer(), server_default="0", nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("transferred_bytes", sa.BigInteger(), server_default="0", nullable=False),
         sa.ForeignKeyConstraint(["task_id"], ["tasks.id"], name=op.f("fk_snapshots_task_id")),
@@ -150,6 +151,7 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("resources_version", sa.Integer(), server_default="0", nullable=False))
         batch_op.add_column(sa.Column("snapshot_interval", sa.Integer(), server_default="0", nullable=False))
         batch_op.add_column(sa.Column("snapshot_next_at", sa.BigInteger(), nullable=True))
+        batch_op.add_column(sa.Column("open_snapshots", sa.Integer(), server_default="0", nullable=False))
         batch_op.add_column(sa.Column("snapshot_filter", sa.Text(), nullable=True))
         batch_op.drop_index(batch_op.f("ix_tasks_queue"), sqlite_where=sa.text("waiting_count > 0"))
         batch_op.create_index(
