@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
+from hearth.control.times import Times
 from hearth.domain.instance import (
     Cancelled,
     Effect,
@@ -37,16 +38,15 @@ class _Tally:
     moves: Moves = field(default_factory=Moves)
     requeued: int = 0
     retries: int = 0
-    executed: int = 0
+    times: Times = field(default_factory=Times)
     first_started_at: int | None = None
 
     def apply(self, task: Standing) -> Standing:
         return replace(
-            task,
+            self.times.added_to(task),
             progress=self.moves.apply(task.progress),
             requeued=task.requeued + self.requeued,
             retries=task.retries + self.retries,
-            execution_microseconds=task.execution_microseconds + self.executed,
             first_started_at=self.first_started_at if task.first_started_at is None else task.first_started_at,
         )
 
@@ -137,8 +137,8 @@ class Changes:
             tally.requeued += 1
             tally.retries += after.failures > before.failures
             self.room_made = True
-        if before.state.is_live and not after.state.is_live and after.started_at is not None:
-            tally.executed += max(0, (after.exited_at or self.now) - after.started_at)
+        if before.state.is_live and not after.state.is_live:
+            tally.times.add(after, self.now)
 
     def retries(self, task_id: int) -> int:
         """Return how many retries the task has used, those of this batch included."""

@@ -14,7 +14,7 @@ from hearth.domain.quota import instances_left
 from hearth.domain.ranges import RangeSet
 from hearth.scheduler.fit import TINY, NodeRoom
 from hearth.scheduler.plan import Cluster, Wanting, plan
-from hearth.store.queries import accounts_counters, instances, tasks
+from hearth.store.queries import accounts_counters, instances, nodes, tasks
 from hearth.store.queries.tasks import TaskRow
 
 CANDIDATES = 256
@@ -49,10 +49,12 @@ def claim(connection: Connection, rooms: Sequence[NodeRoom], boots: dict[int, in
         if changes.tasks[dispatch.task_id].requeued:
             changes.adopt(instances.load_ranges(connection, dispatch.task_id, dispatch.numbers))
     granted: dict[tuple[int, int, int], list[int]] = {}
+    machines = nodes.machines(connection, {dispatch.node_id for dispatch in dispatches})
     for dispatch in dispatches:
+        claimed = Claimed(dispatch.node_id, boots[dispatch.node_id], now, machines.get(dispatch.node_id))
         for number in dispatch.numbers:
             try:
-                changes.advance(dispatch.task_id, number, Claimed(dispatch.node_id, boots[dispatch.node_id], now))
+                changes.advance(dispatch.task_id, number, claimed)
             except TransitionRefused:
                 continue  # somebody else's claim or a cancel came first
             attempt = changes.stored(dispatch.task_id, number).instance.attempt

@@ -58,7 +58,7 @@ def report(
             refused[(item.task, item.number, item.attempt)] = wire.Refusal(item.task, item.number, item.attempt)
 
     for start in message.started:
-        _advance(changes, start, Started(start.attempt, start.at), refused)
+        _advance(changes, start, Started(start.attempt, start.at, start.download_microseconds), refused)
     _store_output(changes, message.outputs, refused, known, limits)
     for exited in message.exited:
         _advance(changes, exited, Exited(exited.attempt, exited.exit_code, exited.at), refused)
@@ -109,6 +109,7 @@ def _ended(changes: Changes, end: wire.Ended, now: int) -> Ended:
         exited_at=end.exited_at,
         cpu_microseconds=end.cpu_microseconds,
         peak_memory=end.peak_memory,
+        download_microseconds=end.download_microseconds,
         retry=retry,
         results_wanted=bool(end.files) and _uploads_on_cancel(changes, end.task),
     )

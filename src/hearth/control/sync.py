@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from hearth.control.changes import Changes
 from hearth.control.fleet import StaleSync, held_keys
 from hearth.domain.instance import InstanceState, Lost
-from hearth.store.queries import instances, nodes
+from hearth.store.queries import instances, machines, nodes
 from hearth.store.queries.nodes import NodeRow
 from hearth.wire import agent as wire
 
@@ -30,9 +30,11 @@ def greet(connection: Connection, sync: wire.Sync, now: int, lease_until: int) -
     offer = msgspec.json.encode(sync.offer).decode()
     row = nodes.by_name(connection, sync.node)
     if row is None:
-        return nodes.add(connection, sync.node, sync.boot, sync.counter, now, lease_until, offer)
+        machine = machines.ensure(connection, sync.offer)
+        return nodes.add(connection, sync.node, sync.boot, sync.counter, now, lease_until, offer, machine)
     if (sync.boot, sync.counter) < (row.boot, row.counter):
         raise StaleSync
+    is_told = offer == row.offer and row.machine_id is not None
     nodes.heard(
         connection,
         row.id,
@@ -40,7 +42,8 @@ def greet(connection: Connection, sync: wire.Sync, now: int, lease_until: int) -
         counter=sync.counter,
         now=now,
         lease_until=lease_until,
-        offer=None if offer == row.offer else offer,
+        offer=None if is_told else offer,
+        machine_id=row.machine_id if is_told else machines.ensure(connection, sync.offer),
     )
     return row
 

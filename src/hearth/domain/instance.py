@@ -86,6 +86,8 @@ class Instance(msgspec.Struct, frozen=True):
     failure: Failure | None = None
     cpu_microseconds: int = 0
     peak_memory: int = 0
+    machine_id: int | None = None  # the kind of machine of the newest attempt
+    download_microseconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ class Claimed:
     node_id: int
     boot: int
     at: int
+    machine_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,7 @@ class Started:
 
     attempt: int
     at: int
+    download_microseconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +149,7 @@ class Ended:
     exited_at: int | None = None
     cpu_microseconds: int = 0
     peak_memory: int = 0
+    download_microseconds: int = 0
     retry: bool = False  # whether the task's rule allows one more try, if this one failed
     results_wanted: bool = False  # whether its results are to be shown although it was cancelled
 
@@ -199,7 +204,7 @@ Effect = Retried | Published | StopWanted
 def advance(instance: Instance, event: Event) -> tuple[Instance, list[Effect]]:
     """Return the instance after `event`, and what the outside world must now do."""
     match event:
-        case Claimed(node_id, boot, at):
+        case Claimed(node_id, boot, at, machine_id):
             if instance.state is not InstanceState.WAITING:
                 raise TransitionRefused(f"instance {instance.number} is {instance.state.name}, not WAITING")
             return (
@@ -213,14 +218,16 @@ def advance(instance: Instance, event: Event) -> tuple[Instance, list[Effect]]:
                     node_id=node_id,
                     boot=boot,
                     dispatched_at=at,
+                    machine_id=machine_id,
                 ),
                 [],
             )
-        case Started(attempt, at):
+        case Started(attempt, at, download):
             _require_current(instance, attempt)
             if instance.state is not InstanceState.DISPATCHED:
                 return instance, []  # told twice, or it came after what follows it
-            return replace(instance, state=InstanceState.RUNNING, started_at=at), []
+            started = replace(instance, state=InstanceState.RUNNING, started_at=at, download_microseconds=download)
+            return started, []
         case Exited(attempt, exit_code, at):
             _require_current(instance, attempt)
             if instance.state not in (InstanceState.DISPATCHED, InstanceState.RUNNING):
@@ -262,6 +269,7 @@ def _end(instance: Instance, event: Ended) -> tuple[Instance, list[Effect]]:
         failure=event.failure,
         cpu_microseconds=event.cpu_microseconds,
         peak_memory=event.peak_memory,
+        download_microseconds=event.download_microseconds or instance.download_microseconds,
         ended_at=event.at,
     )
     if instance.state is InstanceState.CANCELLING:

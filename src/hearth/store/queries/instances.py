@@ -38,6 +38,8 @@ class InstanceRow:
     error_message: str | None
     cpu_microseconds: int
     peak_memory: int
+    machine_id: int | None
+    download_microseconds: int
     stdout_bytes: int
     stderr_bytes: int
     results: str | None
@@ -61,6 +63,8 @@ _CHANGING = [
     "error_message",
     "cpu_microseconds",
     "peak_memory",
+    "machine_id",
+    "download_microseconds",
     "stdout_bytes",
     "stderr_bytes",
 ]
@@ -94,8 +98,10 @@ def _stored(row: Sequence[Any]) -> Stored:
         None if row[13] is None else Failure(row[13], row[14] or ""),
         row[15],
         row[16],
+        row[17],
+        row[18],
     )
-    return Stored(instance, row[17], row[18])
+    return Stored(instance, row[19], row[20])
 
 
 _by_key = select(*_DOMAIN).where(tuple_(instances.c.task_id, instances.c.number).in_(bindparam("keys", expanding=True)))
@@ -146,6 +152,7 @@ _CLAIMED = [
     "node_id",
     "boot",
     "dispatched_at",
+    "machine_id",
 ]
 _insert = Bulk(lambda: insert(instances).values({n: bindparam(n) for n in _CLAIMED}), _CLAIMED)
 
@@ -181,6 +188,7 @@ def insert_claimed(connection: Connection, account_of: dict[int, int], fresh: Se
                 i.node_id,
                 i.boot,
                 i.dispatched_at,
+                i.machine_id,
             )
             for i in fresh
         ),
@@ -212,6 +220,8 @@ def _changing(stored: Stored) -> tuple[Any, ...]:
         None if failure is None else failure.message,
         i.cpu_microseconds,
         i.peak_memory,
+        i.machine_id,
+        i.download_microseconds,
         stored.stdout_bytes,
         stored.stderr_bytes,
         i.task_id,

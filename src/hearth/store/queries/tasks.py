@@ -122,7 +122,11 @@ class Standing(msgspec.Struct, frozen=True):
     delete_requested: bool
     results_count: int
     open_snapshots: int
+    download_microseconds: int
+    environment_microseconds: int
     execution_microseconds: int
+    upload_microseconds: int
+    machines: str | None  # JSON {machine id: execution microseconds}
     state: TaskState
     previous_state: str | None
     state_changed_at: int
@@ -172,6 +176,10 @@ _STANDING_NAMES = [
     "previous_state_changed_at",
     "first_started_at",
     "ended_at",
+    "download_microseconds",
+    "environment_microseconds",
+    "upload_microseconds",
+    "machines",
     "open_snapshots",  # stays the last
 ]
 _STANDING = tuple(tasks.c[name] for name in _STANDING_NAMES)
@@ -210,6 +218,10 @@ def standing_of(row: Sequence[Any]) -> Standing:
         first_started_at=row[25],
         ended_at=row[26],
         open_snapshots=row[-1],
+        download_microseconds=row[27],
+        environment_microseconds=row[28],
+        upload_microseconds=row[29],
+        machines=row[30],
     )
 
 
@@ -243,7 +255,11 @@ _CHANGING = [
     "retries",
     "results_count",
     "open_snapshots",
+    "download_microseconds",
+    "environment_microseconds",
     "execution_microseconds",
+    "upload_microseconds",
+    "machines",
     "state",
     "previous_state",
     "state_changed_at",
@@ -283,7 +299,11 @@ def _changing(task: Standing) -> tuple[Any, ...]:
         task.retries,
         task.results_count,
         task.open_snapshots,
+        task.download_microseconds,
+        task.environment_microseconds,
         task.execution_microseconds,
+        task.upload_microseconds,
+        task.machines,
         task.state.value,
         task.previous_state,
         task.state_changed_at,
