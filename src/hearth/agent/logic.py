@@ -11,13 +11,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from enum import IntEnum
+from dataclasses import replace
 
+from hearth.agent.attempt import Attempt, Collect, Discard, Effect, Key, Kill, Phase, Prepare, Resume, RunEnd, Start
 from hearth.domain.ranges import RangeSet
 from hearth.wire import agent as wire
-
-Key = tuple[int, int, int]  # task, number, attempt
 
 # The queue ahead holds what the node ends in this many seconds: enough to never wait for the server, and
 # little enough that nothing waits long behind something slow.
@@ -35,104 +33,9 @@ FILE_BYTES = 64
 BURIED_LIMIT = 100_000
 # How much of the lease is kept in hand for clocks that differ and containers that die slowly.
 LEASE_MARGIN = 0.1
+# An agent that returns when its lease is over still has time to hear from the server first.
+ASK_FIRST_SECONDS = 5.0
 SHUT_DOWN = "the node was shut down"
-
-
-class Phase(IntEnum):
-    """How far an attempt is on this node."""
-
-    QUEUED = 0
-    READY = 1
-    RUNNING = 2
-    COLLECTING = 3
-    ENDED = 4
-
-
-@dataclass(slots=True)
-class Attempt:
-    """One attempt that this node holds."""
-
-    key: Key
-    phase: Phase
-    cores: float = 0.0
-    memory_bytes: int = 0
-    confirmed: bool = True  # False: found after a restart, and the server has not said yet that it is ours
-    cancelled: bool = False
-    dropped: bool = False  # not ours any more: it is being killed, and nothing is told of it
-    killed: bool = False
-    held_back: bool = False  # its output must be sent again before its end
-    verdict: RunEnd | None = None  # why this node killed it, when that is what must be told
-    started_at: int | None = None
-    exit: RunEnd | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RunEnd:
-    """How a run ended, as its runtime tells."""
-
-    at: int
-    exit_code: int | None = None
-    error_code: str = ""  # "" when the exit code tells all
-    error_message: str = ""
-    lost: bool = False
-    cpu_microseconds: int = 0
-    peak_memory: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Prepare:
-    """Effect: make the folder, fetch resources and image; answer `prepared` or `failed`."""
-
-    key: Key
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Effect: start the run; answer `started`, then `exited`."""
-
-    key: Key
-
-
-@dataclass(frozen=True, slots=True)
-class Kill:
-    """Effect: kill the run with all its children; `exited` follows."""
-
-    key: Key
-
-
-@dataclass(frozen=True, slots=True)
-class Resume:
-    """Effect: read the run's output again from these offsets on."""
-
-    key: Key
-    stdout_bytes: int
-    stderr_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Collect:
-    """Effect: hand over the rest of the output, upload results if wanted; answer `collected`."""
-
-    key: Key
-    upload: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Discard:
-    """Effect: nothing of this attempt is needed any more."""
-
-    key: Key
-
-
-Effect = Prepare | Start | Kill | Resume | Collect | Discard
-
-
-@dataclass(slots=True)
-class _Outbox:
-    started: list[wire.Started] = field(default_factory=list)
-    outputs: deque[wire.Output] = field(default_factory=deque)
-    exited: list[wire.Exited] = field(default_factory=list)
-    ended: dict[Key, wire.Ended] = field(default_factory=dict)
 
 
 class Logic:
@@ -305,6 +208,15 @@ class Logic:
         """Take in a run that an earlier boot of the agent started; the server will say whether it is ours."""
         attempt = Attempt(key, Phase.RUNNING, confirmed=False, started_at=started_at, exit=end)
         self._hold(attempt)
+
+    @property
+    def lease_until(self) -> float | None:
+        """Until when (monotonic) this node may run what it holds; None: the server was never heard."""
+        return self._lease_until
+
+    def resume_lease(self, until: float, mono: float) -> None:
+        """Go on counting the lease of an earlier boot."""
+        self._lease_until = max(until, mono + ASK_FIRST_SECONDS)
 
     def prepared(self, key: Key, mono: float) -> list[Effect]:
         """The attempt has all that it needs to start."""

@@ -16,6 +16,7 @@ from hearth.agent import logic as decide
 from hearth.agent import results
 from hearth.agent.command import notes_on, refusal_of_image, run_spec
 from hearth.agent.folders import Folders, key_of, key_text
+from hearth.agent.lease import StoredLease, boot_seconds
 from hearth.agent.link import Gone, Link, NotOurs, Superseded, Unreachable
 from hearth.agent.logic import Key, Logic, RunEnd
 from hearth.agent.resources import Resources, Unfit, read_manifest, write_manifest
@@ -34,6 +35,8 @@ RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 # So often resources are tried again while the server answers otherwise, some two minutes: then another node may try.
 PREPARE_TRIES = 60
 UPLOADS_AT_ONCE = 8
+# Orders come often; the lease that they renew need not be told each time.
+RENEW_SECONDS = 0.2
 
 
 def wall() -> int:
@@ -62,6 +65,9 @@ class Agent:
         self._gone: list[str] = []
         self._uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
         self._stopping = asyncio.Event()
+        self._lease = StoredLease(root / "lease")
+        self._renewed_until = 0.0
+        self._has_left = False
 
     async def run(self) -> None:
         """Work until `stop` was called and everything is told, or a newer agent of this node appears."""
@@ -89,8 +95,14 @@ class Agent:
             await asyncio.sleep(0.02)
         self._stopping.set()
 
-    def leave(self) -> None:
-        """Let `run` return at once; the runs go on, and the next boot of the agent finds them."""
+    def leave(self, *, without_end: bool = False) -> None:
+        """Let `run` return at once; the runs go on, and the next boot of the agent finds them.
+
+        `without_end`: also when their lease is over, because the server is leaving too and gives them to nobody.
+        """
+        self._has_left = True
+        if without_end:
+            self._renew(None)
         self._stopping.set()
 
     async def _recover(self) -> None:
@@ -106,6 +118,8 @@ class Agent:
             end = None if run.exited is None else _end_of(run.exited)
             self.logic.recover(key, run.started_at, end)
             self._tails.add(key, str(self._folders.stdout(key)), str(self._folders.stderr(key)))
+        if (until := self._lease.load()) is not None:
+            self.logic.resume_lease(until - boot_seconds() + time.monotonic(), time.monotonic())
         if found:
             _log.info("found runs of an earlier agent", runs=len(found))
 
@@ -114,6 +128,7 @@ class Agent:
     async def _sync_forever(self) -> None:
         failures = 0
         while True:
+            slept = boot_seconds() - time.monotonic()
             sync = self.logic.next_sync(time.monotonic())
             try:
                 orders = await self._link.sync(sync, self.logic.heartbeat_seconds + 30.0)
@@ -134,7 +149,21 @@ class Agent:
                 failures = 0
                 self._server_away = False
             self._resources.use(orders.incarnation)
-            self._carry_out(self.logic.orders(orders))
+            effects = self.logic.orders(orders)
+            if self.logic.lease_until is not None and not self._has_left:
+                until = self.logic.lease_until + slept
+                if until - self._renewed_until >= RENEW_SECONDS:
+                    self._renew(until)
+            self._carry_out(effects)
+
+    def _renew(self, until: float | None) -> None:
+        """Say until when runs may go on if this agent dies: to what can end them, and to the next agent."""
+        self._runtime.renew(until)
+        try:
+            self._lease.store(until)
+        except OSError as error:
+            _log.warning("the lease could not be written down", error=str(error))
+        self._renewed_until = until or 0.0
 
     async def _report_forever(self) -> None:
         failures = 0

@@ -91,7 +91,8 @@ async def run_agent(settings: Settings) -> None:
         if ending.is_set():
             await agent.stop(timeout_seconds=10.0)
         elif leaving.is_set():
-            agent.leave()
+            # With a server of its own directory it leaves together; another server gives the runs to other nodes.
+            agent.leave(without_end=not settings.server_url)
         for waiting in signals:
             waiting.cancel()
         with contextlib.suppress(Superseded):

@@ -1,6 +1,16 @@
 """What an agent makes of runs that an earlier boot of it started, and of orders that undo each other."""
 
-from hearth.agent.logic import Collect, Discard, Kill, Logic, Phase, Prepare, RunEnd
+from hearth.agent.logic import (
+    ASK_FIRST_SECONDS,
+    LEASE_MARGIN,
+    Collect,
+    Discard,
+    Kill,
+    Logic,
+    Phase,
+    Prepare,
+    RunEnd,
+)
 from hearth.wire import agent as wire
 
 OFFER = wire.Offer(2.0, 1 << 30, "process", isolated=False, takes_images=False)
@@ -53,3 +63,22 @@ def test_orders_may_take_a_tasks_last_attempt_away_and_bring_its_next_one():
     )
     assert effects == [Discard(KEY), Prepare((1, 0, 2))]
     assert logic.attempts[(1, 0, 2)].phase is Phase.QUEUED
+
+
+def test_a_found_run_ends_with_the_lease_of_the_earlier_boot():
+    logic = with_a_found_run()
+    logic.resume_lease(until=100.0, mono=1.0)
+    assert logic.tick(99.0, 0) == []
+    assert logic.tick(100.0, 0) == [Kill(KEY)]
+    logic.exited(KEY, RunEnd(20, 137), 101.0)
+    [end] = logic.next_report(101.0).ended
+    assert (end.lost, end.error_message) == (True, "the node could not reach the server for a whole lease")
+
+
+def test_a_lease_that_is_over_leaves_time_to_ask_the_server():
+    logic = with_a_found_run()
+    logic.resume_lease(until=0.5, mono=1.0)
+    assert logic.tick(1.0 + ASK_FIRST_SECONDS - 0.1, 0) == []
+    logic.orders(orders_for(logic, works=[a_work()], known=[wire.Known(*KEY, 0, 0)]))
+    assert logic.tick(1.0 + ASK_FIRST_SECONDS, 0) == []
+    assert logic.lease_until == 1.0 + 60.0 * (1 - LEASE_MARGIN)

@@ -10,6 +10,8 @@ from typing import Any, cast
 
 import pytest
 
+from hearth.agent import logic
+from hearth.agent.lease import StoredLease, boot_seconds
 from hearth.agent.link import Link, Unreachable
 from hearth.agent.logic import Phase
 from hearth.agent.loop import Agent
@@ -83,6 +85,7 @@ class Machine:
         self.killed: list[str] = []
         self.forgotten: list[str] = []
         self.started: list[str] = []
+        self.renewed: list[float | None] = []
         self.broken = False
 
     async def open(self) -> list[Found]:
@@ -110,6 +113,9 @@ class Machine:
 
     async def usage(self, key: str) -> Usage:
         return Usage()
+
+    def renew(self, until: float | None) -> None:
+        self.renewed.append(until)
 
     async def forget(self, keys: Sequence[str]) -> None:
         self.forgotten += keys
@@ -344,3 +350,30 @@ async def test_a_kill_of_the_node_is_no_end_of_the_users_even_if_nobody_heard_of
         later.says(works=[a_work()], known=[wire.Known(1, 1, 1, 0, 0)])
         await eventually(lambda: later.ended)
     assert later.ended[(1, 1, 1)].exit_code == 1
+
+
+async def test_an_agent_that_leaves_says_how_long_its_runs_may_go_on(tmp_path: Path, server: Server, machine: Machine):
+    async with working(tmp_path, server, machine) as agent:
+        server.says(works=[a_work()], leases=[a_lease()])
+        await eventually(lambda: machine.started)
+        [until] = machine.renewed
+        assert until is not None
+        assert 0 < until - boot_seconds() <= 540
+        assert StoredLease(tmp_path / "lease").load() == until
+        agent.leave(without_end=True)
+        assert machine.renewed == [until, None]
+        assert StoredLease(tmp_path / "lease").load() is None
+
+
+async def test_an_agent_that_returns_without_its_server_ends_what_it_found_with_the_lease(
+    tmp_path: Path, server: Server, machine: Machine, monkeypatch: pytest.MonkeyPatch
+):
+    async with working(tmp_path, server, machine):
+        server.says(works=[a_work()], leases=[a_lease()])
+        await eventually(lambda: machine.started)
+    monkeypatch.setattr(logic, "ASK_FIRST_SECONDS", 0.0)
+    StoredLease(tmp_path / "lease").store(boot_seconds() - 1)
+    machine.found = [Found("1.0.1", 1, None)]
+    async with working(tmp_path, Server(), machine, boot=2):
+        await eventually(lambda: machine.killed)
+    assert machine.killed == ["1.0.1"]

@@ -135,6 +135,13 @@ class Runtime(Protocol):
         """Measure a running run now; zeros when it is not known."""
         ...
 
+    def renew(self, until: float | None) -> None:
+        """Let runs go on until this second of CLOCK_BOOTTIME; None: as long as they like.
+
+        What outlives the agent and can kill does so then; where nothing can, an agent that returns does.
+        """
+        ...
+
     async def forget(self, keys: Sequence[str]) -> None:
         """Drop ended runs (containers, cgroups, statuses). Spool files and folders are the agent's."""
         ...

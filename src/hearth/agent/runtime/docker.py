@@ -110,6 +110,9 @@ class DockerRuntime:
         run = self._runs.get(key)
         return run.measure() if run is not None else Usage()
 
+    def renew(self, until: float | None) -> None:
+        """Nothing to do: an engine ends no container by itself, so an agent that returns must."""
+
     async def forget(self, keys: Sequence[str]) -> None:
         """Remove the containers of ended runs; what the engine does not do now is tried again later."""
         await asyncio.gather(*(self._forget(key) for key in keys))

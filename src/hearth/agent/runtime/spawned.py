@@ -97,6 +97,10 @@ class SpawnedRuntime:
         usage = self._measured[key] = Usage(max(cpu, before.cpu_microseconds), memory, peak)
         return usage
 
+    def renew(self, until: float | None) -> None:
+        """Tell the spawner how long runs may go on without an agent."""
+        self._client.renew(until)
+
     async def forget(self, keys: Sequence[str]) -> None:
         """Let the spawner drop the statuses of ended runs."""
         self._client.forget(keys)

@@ -21,6 +21,7 @@ from hearth.agent.spawner.messages import (
     Frames,
     Hello,
     Lost,
+    Renew,
     Start,
     Started,
     Stop,
@@ -70,6 +71,7 @@ class SpawnerClient:
         self._flush_scheduled = False
         self._link: _Link | None = None
         self._boot = ""
+        self._renewed: Renew | None = None
         self._keeper: asyncio.Task[None] | None = None
         self.welcome: Welcome | None = None
 
@@ -122,6 +124,12 @@ class SpawnerClient:
             self._unforgotten.difference_update(ended)
             self._send(Forget(ended))
 
+    def renew(self, until: float | None) -> None:
+        """Let all runs go on until this second of CLOCK_BOOTTIME, and no longer; None: as long as they like."""
+        self._renewed = Renew(until)
+        if self.welcome is not None and self.welcome.takes_renew:
+            self._send(self._renewed)
+
     # The connection
 
     async def _keep(self) -> None:
@@ -163,6 +171,8 @@ class SpawnerClient:
         self._link = link
         self._boot = welcome.boot
         self.welcome = welcome
+        if self._renewed is not None and welcome.takes_renew:
+            self._pending.insert(0, self._renewed)
         link.release()
         self._flush()
 

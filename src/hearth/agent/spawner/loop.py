@@ -8,6 +8,7 @@ import select
 import selectors
 import signal
 import socket
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -22,7 +23,9 @@ from hearth.agent.spawner.messages import (
     Frames,
     Hello,
     Lost,
+    Outcome,
     Refused,
+    Renew,
     Start,
     Started,
     Stop,
@@ -36,6 +39,14 @@ ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _READ_BYTES = 262_144
 _MOST_UNSENT_BYTES = 16 * 1024 * 1024
 _COMMANDS_PER_TURN = 16  # so that ends are told while many starts wait
+# While runs have a lease, so often the clock is read: time that a machine sleeps wakes nobody.
+_LONGEST_WAIT_SECONDS = 10.0
+_LEASE_OVER = "the lease of its node was over, and no agent renewed it"
+
+
+def boot_seconds() -> float:
+    """Return the seconds since this machine started, those that it slept included."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Agent:
@@ -71,6 +82,8 @@ class Spawner:
         self._clock = clock
         self._table = Table()
         self._agents: dict[int, Agent] = {}
+        self._leases: dict[str, float] = {}  # owner -> until when its runs may go on
+        self._over: set[str] = set()  # owners whose lease was over, until they renew it
         self._selector = selectors.DefaultSelector()
         self._children = procfs.OwnChildren()
         self._ending = False
@@ -100,7 +113,7 @@ class Spawner:
 
     def _turn(self, wakeup: int) -> None:
         busy = any(agent.commands for agent in self._agents.values())
-        for key, mask in self._selector.select(0 if busy else None):
+        for key, mask in self._selector.select(0 if busy else self._until_a_lease_ends()):
             descriptor = key.fd
             if descriptor == wakeup:
                 os.read(wakeup, 4096)
@@ -115,6 +128,8 @@ class Spawner:
             self._reap()
         for agent in list(self._agents.values()):
             self._obey(agent)
+        if self._leases:
+            self._end_leases()
         for agent in list(self._agents.values()):
             if agent.outgoing:
                 self._flush(agent)
@@ -200,6 +215,28 @@ class Spawner:
             if agent.owner == owner:
                 agent.outgoing.append(answer)
 
+    # Leases
+
+    def _until_a_lease_ends(self) -> float | None:
+        """Return how long nothing but messages can matter."""
+        if not self._leases or not self._table.has_running():
+            return None
+        return max(0.0, min(min(self._leases.values()) - boot_seconds(), _LONGEST_WAIT_SECONDS))
+
+    def _end_leases(self) -> None:
+        """Kill what goes on although its lease is over: it may run elsewhere by now."""
+        now = boot_seconds()
+        over = {owner for owner, until in self._leases.items() if until <= now}
+        if not over:
+            return
+        for owner in over:
+            del self._leases[owner]
+        self._over |= over
+        for run in self._table.unfinished():
+            if run.owner in over and not run.ended_at:
+                run.overdue = True
+                self._kill(run)
+
     # Commands
 
     def _obey(self, agent: Agent) -> None:
@@ -216,6 +253,8 @@ class Spawner:
                         self._kill(run)
                 case Forget(keys):
                     self._table.forget(keys)
+                case Renew(until):
+                    self._renew(agent.owner, until)
                 case Hello(protocol, owner):
                     self._greet(agent, protocol, owner)
         if moved:
@@ -233,11 +272,24 @@ class Spawner:
                 self._cgroups.details,
                 self._cgroups.folders,
                 self._table.known(owner),
+                takes_renew=True,
             )
         ]
 
+    def _renew(self, owner: str, until: float | None) -> None:
+        self._over.discard(owner)
+        if until is None:
+            self._leases.pop(owner, None)
+        else:
+            self._leases[owner] = until
+
     def _start(self, owner: str, command: Start) -> None:
         if not owner or command.key in self._table:
+            return
+        if owner in self._over:
+            outcome = Lost(command.key, self._clock(), _LEASE_OVER)
+            self._table.settle(owner, outcome)
+            self._tell(owner, outcome)
             return
         limited = command.limits is not None and self._cgroups.usable
         try:
@@ -335,7 +387,9 @@ class Spawner:
             run.cpu_microseconds = max(run.cpu_microseconds, cpu)
             run.peak_memory_bytes = peak or run.peak_memory_bytes
         report = b"" if run.report is None else _drain(run.report)
-        outcome = run.ended(out_of_memory=out_of_memory, report=report)
+        outcome: Outcome = run.ended(out_of_memory=out_of_memory, report=report)
+        if run.overdue and run.exit_code == 128 + signal.SIGKILL:
+            outcome = Lost(run.key, run.ended_at, _LEASE_OVER)
         self._table.settle(run.owner, outcome)
         self._tell(run.owner, outcome)
 

@@ -60,6 +60,12 @@ class Forget(msgspec.Struct, array_like=True, tag=4, frozen=True, gc=False):
     keys: tuple[str, ...]
 
 
+class Renew(msgspec.Struct, array_like=True, tag=5, frozen=True, gc=False):
+    """Every run of this agent's runtime may go on until then; those that are still there are killed."""
+
+    until: float | None  # seconds of CLOCK_BOOTTIME; None: no end
+
+
 class Started(msgspec.Struct, array_like=True, tag=11, frozen=True, gc=False):
     """The command runs under this process id."""
 
@@ -114,9 +120,10 @@ class Welcome(msgspec.Struct, array_like=True, tag=10, frozen=True, gc=False):
     details: str  # why not, or where
     cgroups: dict[str, str]  # controller -> the folder that holds one cgroup per run
     runs: tuple[Event, ...]
+    takes_renew: bool = False  # spawners that an earlier release started do not
 
 
-Command = Hello | Start | Stop | Forget
+Command = Hello | Start | Stop | Forget | Renew
 Answer = Welcome | Started | Ended | Refused | Lost
 
 _encoder = msgspec.msgpack.Encoder()

@@ -23,6 +23,7 @@ class Run:
         "ended_at",
         "exit_code",
         "key",
+        "overdue",
         "owner",
         "peak_memory_bytes",
         "pid",
@@ -41,6 +42,7 @@ class Run:
         self.peak_memory_bytes = 0
         self.cgroup = False
         self.report: int | None = None  # a descriptor to read at the end
+        self.overdue = False  # killed because its lease was over
 
     def ended(self, *, out_of_memory: bool = False, report: bytes = b"") -> Ended:
         """Return the words for the end of this run."""
@@ -96,6 +98,10 @@ class Table:
         if run is None:
             run = next((run for run in self._ending.values() if run.pid == number), None)
         return run
+
+    def has_running(self) -> bool:
+        """Answer whether any run's main process is there."""
+        return bool(self._pids)
 
     def unfinished(self) -> list[Run]:
         """Return every run that is not over."""
