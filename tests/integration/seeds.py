@@ -64,6 +64,7 @@ INSERT INTO upload_parts (upload, part, account_id, blob_id, size_bytes, etag, m
 _WHOLE_TASKS = """
 INSERT INTO machines (id, specification_key, cpu_model, frequency_ghz) VALUES (1, '4c-8g-amd-rz3700x-ssd', 'amd', 3.6);
 UPDATE nodes SET machine_id = 1;
+UPDATE accounts SET running_tasks = 1;
 INSERT INTO shapes (id, account_id, digest, body)
     VALUES (1, 1, 'digest-1', :shape);
 INSERT INTO waits (id, shape_id, code, detail, since, until) VALUES (1, 1, 'NO_NODES', '{}', 10, 20),
@@ -76,8 +77,8 @@ INSERT INTO snapshots (id, account_id, task_id, name, is_periodic, filter, state
     VALUES (1, 1, 1, 'snap_1', 0, '{}', 1, 26, 27, 1);
 INSERT INTO snapshot_parts (snapshot_id, number, attempt, account_id, task_id, node_id, size_bytes)
     VALUES (1, 1, 2, 1, 1, 1, 9);
-INSERT INTO requests (account_id, key, digest, status, answer, created_at)
-    VALUES (1, 'key-1', 'digest-1', 200, :answer, 10);
+INSERT INTO requests (account_id, key, digest, answer, created_at)
+    VALUES (1, 'key-1', 'digest-1', :answer, 10);
 INSERT INTO viewers (account_id, viewer_id, created_at) VALUES (1, 1, 5);
 """
 

@@ -62,7 +62,8 @@ accounts = Table(
     Column("limits", Text, nullable=False),  # JSON of domain.quota.Limits
     # Counters, written in the transaction that changes what they count.
     Column("tasks", Integer, nullable=False, server_default="0"),
-    Column("active_tasks", Integer, nullable=False, server_default="0"),
+    Column("active_tasks", Integer, nullable=False, server_default="0"),  # that have not ended
+    Column("running_tasks", Integer, nullable=False, server_default="0"),  # with instances on nodes
     Column("live_instances", Integer, nullable=False, server_default="0"),
     Column("live_cores", Float, nullable=False, server_default="0"),
     Column("buckets", Integer, nullable=False, server_default="0"),
@@ -383,9 +384,7 @@ requests = Table(  # answers that are given again when a request with the same I
     Column("account_id", Id, ForeignKey("accounts.id"), primary_key=True),
     Column("key", Text, primary_key=True),
     Column("digest", Text, nullable=False),  # of method, path and body
-    Column("status", Integer),  # NULL while the first one is under way
-    Column("answer", LargeBinary),
-    Column("location", Text),
+    Column("answer", LargeBinary, nullable=False),  # JSON of what became of each thing that was to be made
     Column("created_at", BigInteger, nullable=False, index=True),
     sqlite_with_rowid=False,
 )

@@ -18,6 +18,7 @@ class Change:
 
     tasks: int = 0
     active_tasks: int = 0
+    running_tasks: int = 0
     live_instances: int = 0
     live_cores: float = 0.0
 
@@ -29,6 +30,7 @@ class Counters:
     limits: Limits
     tasks: int
     active_tasks: int
+    running_tasks: int
     live_instances: int
     live_cores: float
     bucket_bytes: int
@@ -40,7 +42,7 @@ def apply(connection: Connection, changes: Mapping[int, Change]) -> None:
         change = changes[account_id]
         values = {
             accounts.c[name]: accounts.c[name] + amount
-            for name in ("tasks", "active_tasks", "live_instances", "live_cores")
+            for name in ("tasks", "active_tasks", "running_tasks", "live_instances", "live_cores")
             if (amount := getattr(change, name))
         }
         if values:
@@ -55,6 +57,7 @@ def lock(connection: Connection, account_ids: Iterable[int]) -> dict[int, Counte
             accounts.c.limits,
             accounts.c.tasks,
             accounts.c.active_tasks,
+            accounts.c.running_tasks,
             accounts.c.live_instances,
             accounts.c.live_cores,
             accounts.c.bucket_bytes,

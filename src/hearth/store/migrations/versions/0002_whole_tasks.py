@@ -31,9 +31,7 @@ def upgrade() -> None:
         sa.Column("account_id", Id, nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("digest", sa.Text(), nullable=False),
-        sa.Column("status", sa.Integer(), nullable=True),
-        sa.Column("answer", sa.LargeBinary(), nullable=True),
-        sa.Column("location", sa.Text(), nullable=True),
+        sa.Column("answer", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_requests_account_id")),
         sa.PrimaryKeyConstraint("account_id", "key", name=op.f("pk_requests")),
@@ -127,6 +125,13 @@ def upgrade() -> None:
     with op.batch_alter_table("instances", schema=None) as batch_op:
         batch_op.add_column(sa.Column("machine_id", Id, nullable=True))
         batch_op.add_column(sa.Column("download_microseconds", sa.BigInteger(), server_default="0", nullable=False))
+
+    with op.batch_alter_table("accounts", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("running_tasks", sa.Integer(), server_default="0", nullable=False))
+    op.execute(
+        "UPDATE accounts SET running_tasks = (SELECT count(*) FROM tasks WHERE tasks.account_id = accounts.id "
+        "AND dispatched_count + running_count + uploading_count + cancelling_count > 0)"
+    )
 
     with op.batch_alter_table("nodes", schema=None) as batch_op:
         batch_op.add_column(sa.Column("machine_id", Id, nullable=True))
