@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
+from hearth.control.times import machine_times
 from hearth.domain import output as merging
 from hearth.domain.instance import InstanceState
 from hearth.domain.ranges import RangeSet
@@ -74,6 +75,8 @@ def _check_tasks(connection: Connection) -> None:
             assert given_back or len(kept) == row["attempt"] - 1, row
             if row["state"] != InstanceState.CANCELLED:  # which may have waited, or not
                 assert given_back == (row["state"] == InstanceState.WAITING), row
+        if task["machines"] is not None:
+            assert sum(machine_times(task["machines"]).values()) == task["execution_microseconds"], task
         assert task["results_count"] == sum(row["results"] is not None for row in mine.values()), task
 
         state = task_state(
