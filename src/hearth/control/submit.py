@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from hearth.control.accounts import Account
+from hearth.control.once import Done, Once, Outcome, nth_slice, once
 from hearth.control.site import Site
 from hearth.domain.demand import demand
 from hearth.domain.errors import Conflict, HearthError, Invalid, Missing
@@ -18,7 +19,8 @@ from hearth.domain.spec import SchedulingClass, TaskSpec
 from hearth.domain.task import TaskState
 from hearth.store.queries import accounts_counters, buckets, history, tasks
 
-# How many tasks one transaction takes: nobody else's write should wait longer than some 20 ms.
+# How many tasks one transaction takes: nobody else's write should wait longer than some 20 ms. A list that comes
+# twice under one key is recognised slice by slice, so a server with another number would not know its slices.
 SLICE = 200
 
 
@@ -35,26 +37,52 @@ class NewTask:
     priority: int = 0
 
 
-async def submit_tasks(site: Site, account: Account, new: Sequence[NewTask]) -> list[str | HearthError]:
-    """Accept tasks, each by itself; return its uuid or why it was refused, in the same order."""
-    outcomes: list[str | HearthError] = []
+async def submit_tasks(
+    site: Site, account: Account, new: Sequence[NewTask | HearthError], request: Once | None = None
+) -> list[Outcome]:
+    """Accept tasks, each by itself; return its uuid or why it was refused, in the same order.
+
+    Those that are refusals already stay what they are.
+    """
+    outcomes: list[Outcome] = []
+    began = site.now()
     for begin in range(0, len(new), SLICE):
-        part = [(task, _profile(site, task)) for task in new[begin : begin + SLICE]]
-        outcomes.extend(await site.store.write(insert, account.id, part, site.now()))
+        part = new[begin : begin + SLICE]
+        done = await site.store.write(
+            _insert_once, account.id, _with_profiles(site, part), site.now(), nth_slice(request, begin // SLICE), began
+        )
+        began = done.began
+        outcomes.extend(done.outcomes)
         site.work_waits()
     return outcomes
 
 
-async def submit_task(site: Site, account: Account, new: NewTask) -> str:
+async def submit_task(site: Site, account: Account, new: NewTask, request: Once | None = None) -> str:
     """Accept one task and return its uuid; raise why it was refused."""
-    [outcome] = await submit_tasks(site, account, [new])
+    now = site.now()
+    done = await site.store.write(_insert_once, account.id, _with_profiles(site, [new]), now, request, now)
+    [outcome] = done.outcomes
     if isinstance(outcome, HearthError):
         raise outcome
+    site.work_waits()
     return outcome
 
 
-def _profile(site: Site, task: NewTask) -> Profile | None:
-    return site.profiles.get(task.profile)
+_Item = tuple[NewTask, Profile | None] | HearthError
+
+
+def _with_profiles(site: Site, new: Sequence[NewTask | HearthError]) -> list[_Item]:
+    return [task if isinstance(task, HearthError) else (task, site.profiles.get(task.profile)) for task in new]
+
+
+def _insert_once(
+    connection: Connection, account_id: int, items: Sequence[_Item], now: int, request: Once | None, began: int
+) -> Done:
+    def make() -> list[Outcome]:
+        told = iter(insert(connection, account_id, [item for item in items if isinstance(item, tuple)], now))
+        return [next(told) if isinstance(item, tuple) else item for item in items]
+
+    return once(connection, account_id, request, began, make)
 
 
 def insert(

@@ -7,7 +7,8 @@ HearthError
 ├── Missing             404
 ├── Conflict            409
 │   ├── TransitionRefused
-│   └── StaleLease
+│   ├── StaleLease
+│   └── KeyReused       422
 └── Unavailable         503
 
 Each carries a message for people; doors map the kind to their own status.
@@ -66,6 +67,19 @@ class Conflict(HearthError):
 
 class TransitionRefused(Conflict):
     """The event does not fit the state."""
+
+
+class KeyReused(Conflict):
+    """A key that stands for one request was given to another one."""
+
+    status = 422
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"Idempotency-Key: '{key}' was given to another request of yours; "
+            "give each request a key of its own, and repeat a request as it was"
+        )
+        self.key = key
 
 
 class StaleLease(Conflict):
