@@ -7,12 +7,13 @@ account's counters are all written there, for the whole batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
+from hearth.control.snapshot_parts import Completed, end_with_attempts
 from hearth.control.times import Times
 from hearth.domain.instance import (
     Cancelled,
@@ -66,6 +67,7 @@ class Changes:
         self._touched: set[tuple[int, int]] = set()
         self._tallies: dict[int, _Tally] = {}
         self._attempts: list[dict[str, object]] = []
+        self._over: list[tuple[int, int, int, int]] = []  # node, task, number, attempt: with open snapshots
 
     def load_tasks(self, ids: Iterable[int]) -> None:
         """Lock these tasks and read how they stand."""
@@ -139,6 +141,8 @@ class Changes:
             self.room_made = True
         if before.state.is_live and not after.state.is_live:
             tally.times.add(after, self.now)
+            if self.tasks[key[0]].open_snapshots and before.node_id is not None:
+                self._over.append((before.node_id, *key, before.attempt))
 
     def retries(self, task_id: int) -> int:
         """Return how many retries the task has used, those of this batch included."""
@@ -173,9 +177,22 @@ class Changes:
         for stored in live:
             self.advance(task_id, stored.instance.number, Cancelled(self.now))
 
+    def complete_snapshots(self, completed: Mapping[int, Completed]) -> None:
+        """Count snapshots that are over now, by task."""
+        for task_id, done in completed.items():
+            task = self.tasks[task_id]
+            self.tasks[task_id] = replace(
+                task,
+                open_snapshots=task.open_snapshots - done.snapshots,
+                results_count=task.results_count + done.with_files,
+            )
+
     def save(self) -> None:
         """Write everything that changed."""
         self._save_instances()
+        if self._over:
+            self.complete_snapshots(end_with_attempts(self.connection, self._over, self.now))
+            self._over = []
         lines: list[dict[str, object]] = []
         counters: dict[int, accounts_counters.Change] = {}
         changed: list[Standing] = []

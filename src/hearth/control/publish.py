@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -47,24 +48,28 @@ class Publisher:
 
     def show(self, end: wire.Ended) -> list[str]:
         """Let the result bucket show the files, all or none; return where. Raise why they cannot be stored."""
-        spec = self._spec(end.task)
+        spec = self.spec(end.task)
         if not end.files or not spec.result_bucket:
             return []
-        account_id = self.changes.tasks[end.task].account_id
-        place = (account_id, spec.result_bucket)
-        new = [objects.NewObject(spec.results_prefix + f.path, f.blob, f.size, f.etag) for f in end.files]
+        return self.put(end.task, spec.result_bucket, spec.results_prefix, end.files)
+
+    def put(self, task_id: int, bucket: str, prefix: str, files: Sequence[wire.ResultFile]) -> list[str]:
+        """Let a bucket show files of a task's instance, all or none; return where. Raise why that cannot be."""
+        account_id = self.changes.tasks[task_id].account_id
+        place = (account_id, bucket)
+        new = [objects.NewObject(prefix + f.path, f.blob, f.size, f.etag) for f in files]
         for each in new:
             if (size := len(each.key.encode())) > KEY_LIMIT_BYTES:
                 raise Invalid(
-                    "resultsPrefix",
+                    "prefix",
                     f"with it the key of '{each.key[-60:]}' has {size} bytes, at most {KEY_LIMIT_BYTES} can be",
                 )
         with self.changes.connection.begin_nested():  # a refusal takes back nothing else of the report
-            # The user may have deleted it meanwhile; a result bucket is made when it is missing.
+            # The user may have deleted it meanwhile; it is made when it is missing.
             bucket_id = self._buckets.get(place) or buckets.create(self.changes.connection, *place, self.changes.now).id
             objects.put_many(self.changes.connection, account_id, bucket_id, new, self.changes.now)
         self._buckets[place] = bucket_id
-        return [f"{spec.result_bucket}/{each.key}" for each in new]
+        return [f"{bucket}/{each.key}" for each in new]
 
     def note(self, end: wire.Ended, shown: list[str]) -> None:
         """Note on the instance what it published, and what was done otherwise than asked."""
@@ -80,7 +85,8 @@ class Publisher:
         instances.set_results(self.changes.connection, self._noted)
         self._noted = []
 
-    def _spec(self, task_id: int) -> TaskSpec:
+    def spec(self, task_id: int) -> TaskSpec:
+        """Return what the task asked for."""
         if task_id not in self._specs:
             self._specs[task_id] = tasks.many(self.changes.connection, [task_id])[task_id].parsed_spec()
         return self._specs[task_id]

@@ -1,0 +1,72 @@
+"""Which tasks have a periodic snapshot due."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from hearth.store.bulk import Bulk
+from hearth.store.tables import tasks
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A task whose next periodic snapshot is due, and what is needed to take it."""
+
+    id: int
+    account_id: int
+    uuid: str
+    spec: str
+    filter: str | None
+    interval: int
+    open_snapshots: int
+    running: int
+    created_at: int
+    ended_at: int | None
+
+
+_due = (
+    select(
+        tasks.c.id,
+        tasks.c.account_id,
+        tasks.c.uuid,
+        tasks.c.spec,
+        tasks.c.snapshot_filter,
+        tasks.c.snapshot_interval,
+        tasks.c.open_snapshots,
+        tasks.c.running_count,
+        tasks.c.created_at,
+        tasks.c.ended_at,
+    )
+    .where(tasks.c.snapshot_next_at.is_not(None), tasks.c.snapshot_next_at <= bindparam("now"))
+    .order_by(tasks.c.snapshot_next_at)
+    .limit(bindparam("limit"))
+)
+
+
+def is_any_due(connection: Connection, now: int) -> bool:
+    """Answer whether a periodic snapshot is due."""
+    return connection.execute(_due, {"now": now, "limit": 1}).first() is not None
+
+
+def lock_due(connection: Connection, now: int, limit: int) -> list[Due]:
+    """Return and lock tasks whose periodic snapshot is due; others than those that another server takes."""
+    rows = connection.execute(_due.with_for_update(skip_locked=True, key_share=True), {"now": now, "limit": limit})
+    return [Due(*row) for row in rows]
+
+
+_schedule = Bulk(
+    lambda: (
+        update(tasks)
+        .where(tasks.c.id == bindparam("key"))
+        .values(snapshot_next_at=bindparam("v_next"), open_snapshots=tasks.c.open_snapshots + bindparam("v_more"))
+    ),
+    ["v_next", "v_more", "key"],
+)
+
+
+def schedule(connection: Connection, rows: Iterable[tuple[int | None, int, int]]) -> None:
+    """Write when the next ones are due, and count those that began: rows of moment, how many, task."""
+    _schedule.run(connection, rows)
