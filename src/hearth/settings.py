@@ -35,6 +35,7 @@ class Settings:
     heartbeat_seconds: float = 3.0
     losses_allowed: int = 5
     completed_instances_shown: int = 1000
+    shortest_snapshot_interval: int = 5  # seconds; periodic snapshots that are asked for more often come this often
     output_limit_instance_mb: int = 10
     output_limit_task_mb: int = 100
     request_limit_mb: int = 64

@@ -109,7 +109,7 @@ class AgentDoor:
         bell.set()  # an older request of this node that is still parked ends now
         bell = self._bells[node_id] = asyncio.Event()
         difference = await self._difference(session, sync, now)
-        if not (difference.resend or difference.stops or difference.known or session.has_news()):
+        if not (difference.is_told or session.has_news()):
             await self._park(session, bell, receive)
         return await self._orders(session, difference)
 
@@ -188,6 +188,8 @@ class AgentDoor:
             leases=orders.leases + [wire.Leased(task, attempt, str(n)) for task, n, attempt in difference.resend],
             stops=orders.stops + difference.stops,
             known=difference.known,
+            snapshots=orders.snapshots + [s for s in difference.snapshots if s not in orders.snapshots],
+            updates=orders.updates + [u for u in difference.updates if u not in orders.updates],
         )
 
     # Report ------------------------------------------------------------------------------------------
@@ -242,7 +244,8 @@ class _Disconnected(Exception):
 
 
 def _all_attempts(message: wire.Report) -> list[wire.Refusal]:
-    items = (item for part in (message.started, message.outputs, message.exited, message.ended) for item in part)
+    parts = (message.started, message.outputs, message.exited, message.ended, message.snapshots)
+    items = (item for part in parts for item in part)
     return [wire.Refusal(*key) for key in sorted({(item.task, item.number, item.attempt) for item in items})]
 
 

@@ -38,6 +38,8 @@ class Session:
     # Grants by the sequence of the orders that carried them; None: not sent yet.
     grants: list[tuple[int | None, Grant]] = field(default_factory=list)
     stops: dict[_Key, bool] = field(default_factory=dict)
+    snapshots: list[wire.Snapshot] = field(default_factory=list)
+    updates: dict[int, int] = field(default_factory=dict)  # task: version of its resources
 
     def free(self) -> NodeRoom:
         """Return the room that is left when the agent has taken all that was granted to it."""
@@ -56,7 +58,9 @@ class Session:
 
     def has_news(self) -> bool:
         """Answer whether there is something that no orders carried yet."""
-        return bool(self.stops) or any(sequence is None for sequence, _ in self.grants)
+        if self.stops or self.snapshots or self.updates:
+            return True
+        return any(sequence is None for sequence, _ in self.grants)
 
 
 class StaleSync(Exception):
@@ -140,19 +144,37 @@ class Fleet:
                 session.stops[(task_id, number, attempt)] = True
                 self._wake(node_id)
 
+    def snapshot(self, orders: Iterable[tuple[int, wire.Snapshot]]) -> None:
+        """Queue snapshots that nodes are to make."""
+        for node_id, order in orders:
+            session = self.sessions.get(node_id)
+            if session is not None:
+                session.snapshots.append(order)
+                self._wake(node_id)
+
+    def update(self, task_id: int, version: int, node_ids: Iterable[int]) -> None:
+        """Queue the news that a task's resources have a new version."""
+        for node_id in node_ids:
+            session = self.sessions.get(node_id)
+            if session is not None:
+                session.updates[task_id] = max(version, session.updates.get(task_id, 0))
+                self._wake(node_id)
+
     def orders(
         self, session: Session, *, incarnation: str, lease_seconds: float, heartbeat_seconds: float
     ) -> tuple[wire.Orders, list[Grant]]:
         """Return the orders of this moment, and the grants in them (whose works the caller adds).
 
-        Grants stay until the agent has seen the orders that carried them; stops are said once here and again by
+        Grants stay until the agent has seen the orders that carried them; the rest is said once here and again by
         each comparison with the database.
         """
         session.sequence += 1
         session.grants = [(session.sequence if n is None else n, grant) for n, grant in session.grants]
         grants = [grant for _, grant in session.grants]
         stops = [wire.Stop(*key, cancelled) for key, cancelled in session.stops.items()]
+        snapshots, updates = session.snapshots, session.updates
         session.stops.clear()
+        session.snapshots, session.updates = [], {}
         orders = wire.Orders(
             incarnation=incarnation,
             answers=session.counter,
@@ -161,6 +183,8 @@ class Fleet:
             heartbeat_seconds=heartbeat_seconds,
             leases=[wire.Leased(grant.task.id, grant.attempt, str(grant.numbers)) for grant in grants],
             stops=stops,
+            snapshots=snapshots,
+            updates=[wire.Update(task_id, version) for task_id, version in updates.items()],
         )
         return orders, grants
 

@@ -14,6 +14,7 @@ import structlog
 from hearth.control.claim import claim
 from hearth.control.delete import sweep_deleted
 from hearth.control.site import Site
+from hearth.control.snapshot import take_due_snapshots
 from hearth.control.sweep import sweep_once
 from hearth.control.sync import expire
 
@@ -57,7 +58,7 @@ class Loops:
     def __init__(self, site: Site, bell: Bell) -> None:
         self._site = site
         self._bell = bell
-        self.beats = {name: Beat() for name in ("dispatch", "leases", "deleted", "blobs")}
+        self.beats = {name: Beat() for name in ("dispatch", "leases", "deleted", "blobs", "snapshots")}
 
     async def run(self) -> None:
         """Run all loops until cancelled."""
@@ -66,6 +67,7 @@ class Loops:
             group.create_task(self._repeat("leases", self._expire_leases, asyncio.sleep, every_seconds=1.0))
             group.create_task(self._repeat("deleted", self._remove_deleted, asyncio.sleep, every_seconds=2.0))
             group.create_task(self._repeat("blobs", self._sweep_blobs, asyncio.sleep, every_seconds=60.0))
+            group.create_task(self._repeat("snapshots", self._take_snapshots, asyncio.sleep, every_seconds=1.0))
 
     async def _repeat(
         self,
@@ -110,6 +112,9 @@ class Loops:
     async def _remove_deleted(self) -> None:
         while await self._site.store.write(sweep_deleted):
             await asyncio.sleep(0)
+
+    async def _take_snapshots(self) -> None:
+        await take_due_snapshots(self._site)
 
     async def _sweep_blobs(self) -> None:
         while (await sweep_once(self._site.store, self._site.blobs, self._site.now())).more:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from hearth.domain.ranges import RangeSet
 from hearth.domain.snapshot import Filter, Tally
 from hearth.store.queries import snapshots
 from hearth.store.queries.snapshots import Part, SnapshotRow
+from hearth.wire import agent as wire
 
 # Of how many parts of one snapshot it is kept why they failed.
 FAILURES_KEPT = 10
 ENDED_FIRST = "the instance ended, or its node was lost, before its files were copied"
 
+Told = tuple[int, wire.Snapshot]  # which node, what
 _Key = tuple[int, int]  # snapshot, number
 
 
@@ -101,3 +104,27 @@ def end_with_attempts(
     parts = Parts(connection, now, snapshots.open_of_attempts(connection, over))
     parts.close_all(ENDED_FIRST)
     return parts.save()
+
+
+def orders_for(rows: Mapping[int, SnapshotRow], parts: Iterable[Part]) -> list[Told]:
+    """Return what nodes must be told of these parts."""
+    groups: dict[tuple[int, int, int], list[int]] = {}
+    for part in parts:
+        groups.setdefault((part.snapshot_id, part.node_id, part.attempt), []).append(part.number)
+    orders: list[Told] = []
+    for (snapshot_id, node_id, attempt), numbers in groups.items():
+        row = rows[snapshot_id]
+        chosen = row.chosen()
+        told = wire.Snapshot(
+            row.id, row.task_id, attempt, str(RangeSet.of(numbers)), chosen.whitelist, chosen.blacklist
+        )
+        orders.append((node_id, told))
+    return orders
+
+
+def orders_of(connection: Connection, node_id: int, held: Container[tuple[int, int, int]]) -> list[wire.Snapshot]:
+    """Return what a node still has to copy of the attempts (task, number, attempt) that it holds."""
+    open_parts = snapshots.open_on(connection, node_id)
+    parts = [part for part in open_parts if (part.task_id, part.number, part.attempt) in held]
+    rows = snapshots.many(connection, {part.snapshot_id for part in parts})
+    return [told for _, told in orders_for(rows, parts)]

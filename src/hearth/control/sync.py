@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from hearth.control.changes import Changes
 from hearth.control.fleet import StaleSync, held_keys
+from hearth.control.snapshot_parts import orders_of
 from hearth.domain.instance import InstanceState, Lost
 from hearth.store.queries import instances, machines, nodes
 from hearth.store.queries.nodes import NodeRow
@@ -23,6 +24,13 @@ class Difference:
     stops: list[wire.Stop] = field(default_factory=list)
     lost: list[tuple[int, int, int]] = field(default_factory=list)
     known: list[wire.Known] = field(default_factory=list)
+    snapshots: list[wire.Snapshot] = field(default_factory=list)
+    updates: list[wire.Update] = field(default_factory=list)
+
+    @property
+    def is_told(self) -> bool:
+        """Answer whether there is something that the node must be told."""
+        return bool(self.resend or self.stops or self.known or self.snapshots or self.updates)
 
 
 def greet(connection: Connection, sync: wire.Sync, now: int, lease_until: int) -> NodeRow:
@@ -56,6 +64,7 @@ def compare(connection: Connection, node_id: int, sync: wire.Sync) -> Difference
     """
     difference = Difference()
     held = held_keys(sync.holds)
+    all_held = frozenset(held)
     for stored in instances.live_on(connection, node_id):
         instance = stored.instance
         key = (instance.task_id, instance.number, instance.attempt)
@@ -71,6 +80,14 @@ def compare(connection: Connection, node_id: int, sync: wire.Sync) -> Difference
         elif instance.boot != sync.boot:
             difference.known.append(wire.Known(*key, stored.stdout_bytes, stored.stderr_bytes))
     difference.stops.extend(wire.Stop(*key, cancelled=False) for key in sorted(held))
+    if all_held:
+        tasks = {task for task, _, _ in all_held}
+        difference.snapshots = orders_of(connection, node_id, all_held)
+        difference.updates = [
+            wire.Update(task_id, version)
+            for task_id, version in instances.resource_versions_on(connection, node_id).items()
+            if version > sync.versions.get(task_id, 0) and task_id in tasks
+        ]
     return difference
 
 

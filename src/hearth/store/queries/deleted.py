@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, delete, select
 
-from hearth.store.queries import history, instances, output
+from hearth.store.queries import history, instances, output, snapshots
 from hearth.store.tables import attempts, task_tags, tasks
 
 
@@ -18,6 +18,8 @@ def next_task(connection: Connection) -> int | None:
 def remove_some(connection: Connection, task_id: int, limit: int) -> None:
     """Remove up to `limit` rows of what belongs to the task, and at last the task."""
     if output.delete_some(connection, task_id, limit):
+        return
+    if snapshots.delete_some(connection, task_id, limit):
         return
     connection.execute(delete(attempts).where(attempts.c.task_id == task_id))
     if instances.delete_some(connection, task_id, limit):

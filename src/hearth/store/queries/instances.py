@@ -13,7 +13,7 @@ from hearth.domain.instance import Failure, Instance, InstanceState
 from hearth.domain.ranges import RangeSet
 from hearth.store.bulk import Bulk
 from hearth.store.hints import unlikely
-from hearth.store.tables import attempts, instances
+from hearth.store.tables import attempts, instances, tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +243,26 @@ def add_attempts(connection: Connection, rows: Sequence[dict[str, Any]]) -> None
 def live_on(connection: Connection, node_id: int) -> list[Stored]:
     """Return the instances that a node holds."""
     return [_stored(row) for row in connection.execute(select(*_DOMAIN).where(instances.c.node_id == node_id))]
+
+
+def nodes_of(connection: Connection, task_id: int) -> list[int]:
+    """Return the nodes that hold instances of a task."""
+    query = (
+        select(instances.c.node_id)
+        .where(instances.c.task_id == task_id, _not_ended(), instances.c.node_id.is_not(None))
+        .distinct()
+    )
+    return sorted(connection.execute(query).scalars())
+
+
+def resource_versions_on(connection: Connection, node_id: int) -> dict[int, int]:
+    """Return how often the resources of the tasks that a node holds were pushed: those that were."""
+    query = (
+        select(tasks.c.id, tasks.c.resources_version)
+        .where(tasks.c.id.in_(select(instances.c.task_id).where(instances.c.node_id == node_id)))
+        .where(tasks.c.resources_version > 0)
+    )
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def live_of(connection: Connection, task_id: int) -> list[Stored]:

@@ -27,19 +27,20 @@ class Due:
     ended_at: int | None
 
 
+_COLUMNS = (
+    tasks.c.id,
+    tasks.c.account_id,
+    tasks.c.uuid,
+    tasks.c.spec,
+    tasks.c.snapshot_filter,
+    tasks.c.snapshot_interval,
+    tasks.c.open_snapshots,
+    tasks.c.running_count,
+    tasks.c.created_at,
+    tasks.c.ended_at,
+)
 _due = (
-    select(
-        tasks.c.id,
-        tasks.c.account_id,
-        tasks.c.uuid,
-        tasks.c.spec,
-        tasks.c.snapshot_filter,
-        tasks.c.snapshot_interval,
-        tasks.c.open_snapshots,
-        tasks.c.running_count,
-        tasks.c.created_at,
-        tasks.c.ended_at,
-    )
+    select(*_COLUMNS)
     .where(tasks.c.snapshot_next_at.is_not(None), tasks.c.snapshot_next_at <= bindparam("now"))
     .order_by(tasks.c.snapshot_next_at)
     .limit(bindparam("limit"))
@@ -57,7 +58,7 @@ def lock_due(connection: Connection, now: int, limit: int) -> list[Due]:
     return [Due(*row) for row in rows]
 
 
-_schedule = Bulk(
+_plan = Bulk(
     lambda: (
         update(tasks)
         .where(tasks.c.id == bindparam("key"))
@@ -67,6 +68,6 @@ _schedule = Bulk(
 )
 
 
-def schedule(connection: Connection, rows: Iterable[tuple[int | None, int, int]]) -> None:
+def plan(connection: Connection, rows: Iterable[tuple[int | None, int, int]]) -> None:
     """Write when the next ones are due, and count those that began: rows of moment, how many, task."""
-    _schedule.run(connection, rows)
+    _plan.run(connection, rows)

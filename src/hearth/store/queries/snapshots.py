@@ -10,7 +10,8 @@ import msgspec
 from sqlalchemy import Connection, Select, bindparam, delete, exists, insert, literal, null, select, tuple_, update
 
 from hearth.domain.instance import InstanceState
-from hearth.domain.snapshot import Filter, SnapshotState, Tally
+from hearth.domain.snapshot import Filter, SnapshotState, Tally, filter_of
+from hearth.domain.spec import TaskSpec
 from hearth.store.bulk import Bulk
 from hearth.store.hints import unlikely
 from hearth.store.tables import instances, snapshot_parts, snapshots
@@ -79,6 +80,11 @@ def filter_to_json(chosen: Filter) -> str:
 def filter_from_json(text: str) -> Filter:
     """Read the stored form of a filter."""
     return _filters.decode(text)
+
+
+def own_filter(stored: str | None, spec: TaskSpec) -> Filter:
+    """Return what a task says of its snapshots: its newest periodic call, else its submission."""
+    return filter_of(spec) if stored is None else filter_from_json(stored)
 
 
 def find(connection: Connection, task_id: int, name: str) -> SnapshotRow | None:
