@@ -126,6 +126,21 @@ async def test_an_agent_that_returns_learns_of_an_end_while_it_was_away(machine:
         assert second.stdout("task.0.1") == b"up\ngo\nlate\n"
 
 
+async def test_an_agent_that_returns_measures_what_ran_without_it(machine: Machine) -> None:
+    work = "(ulimit -t 1; while :; do :; done); dd if=/dev/zero of=/dev/null bs=50M count=1"
+    async with machine.agent() as first:
+        spec = first.spec("task.0.1", "sh", "-c", f"mkfifo gate; chmod 666 gate; {work}; echo up; cat gate")
+        await first.runtime.start([spec])
+        await first.started("task.0.1")
+    await first.shown("task.0.1", b"up") if machine.image is None else None
+    async with machine.agent() as second:
+        await second.shown("task.0.1", b"up")
+        (spec.directory / "gate").write_text("go\n")
+        usage = (await second.exit_of("task.0.1")).usage
+        assert 700_000 <= usage.cpu_microseconds < 5_000_000
+        assert 40 << 20 <= usage.peak_memory_bytes < 500 << 20
+
+
 async def test_an_agent_that_returns_can_stop_what_it_found(machine: Machine) -> None:
     async with machine.agent() as first:
         await first.runtime.start([first.spec("task.0.1", "sleep", "1000")])

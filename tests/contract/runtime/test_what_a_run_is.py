@@ -192,6 +192,15 @@ async def test_usage_is_measured_while_a_run_works_and_told_at_its_end(runs: Run
     assert exit.usage.peak_memory_bytes >= measured.peak_memory_bytes
 
 
+async def test_the_end_tells_what_a_short_run_used(runs: Runs) -> None:
+    # The kernel ends the loop after one second of processor time; children of the command count too.
+    work = "(ulimit -t 1; while :; do :; done); dd if=/dev/zero of=/dev/null bs=50M count=1"
+    exit = await runs.run("sh", "-c", f"{work}; exit 0")
+    assert exit.exit_code == 0
+    assert 700_000 <= exit.usage.cpu_microseconds < 5_000_000
+    assert 40 << 20 <= exit.usage.peak_memory_bytes < 500 << 20
+
+
 async def test_the_usage_of_a_run_that_nobody_knows_is_zero(runs: Runs) -> None:
     usage = await runs.runtime.usage("nobody.0.1")
     assert (usage.cpu_microseconds, usage.memory_bytes, usage.peak_memory_bytes) == (0, 0, 0)

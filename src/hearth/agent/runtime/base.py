@@ -53,6 +53,8 @@ class Usage:
     cpu_microseconds: int = 0
     memory_bytes: int = 0
     peak_memory_bytes: int = 0
+    network_in_bytes: int = 0  # 0 too for a run without a network of its own
+    network_out_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

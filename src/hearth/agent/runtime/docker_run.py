@@ -11,13 +11,14 @@ The container is the truth: whatever broke off, one look at it tells how to go o
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
 
-from hearth.agent import cgroup_files
+from hearth.agent import cgroup_files, network_files
 from hearth.agent.runtime.base import Exited, Lost, Refused, RunEvent, RunSpec, Started, Usage
 from hearth.agent.runtime.docker_container import (
     container_config,
@@ -66,6 +67,8 @@ class Run:
         self._listener: Listener | None = None  # the engine's process when the command began or was found
         self._announced_at = 0
         self._cgroup: cgroup_files.CgroupFiles | None = None
+        self._process: int | None = None  # a descriptor of the container's first process
+        self._network_of = 0  # a process in the run's own network; 0: it has none
 
     async def drive(self) -> None:
         """Bring the run to its end and tell it."""
@@ -78,6 +81,7 @@ class Run:
         finally:
             if self._spool is not None:
                 self._spool.close()
+            self._let_go()
         self._cgroup = None
         self.ended.set()
         self._site.emit(outcome)
@@ -101,10 +105,13 @@ class Run:
     def measure(self) -> Usage:
         """Read what the run has used so far."""
         if self._cgroup is not None and (usage := self._cgroup.read()) is not None:
+            received, sent = (network_files.read(self._network_of) if self._network_of else None) or (0, 0)
             self.usage = Usage(
                 cpu_microseconds=max(usage.cpu_microseconds, self.usage.cpu_microseconds),
                 memory_bytes=usage.memory_bytes,
                 peak_memory_bytes=max(usage.peak_memory_bytes, self.usage.peak_memory_bytes),
+                network_in_bytes=max(received, self.usage.network_in_bytes),
+                network_out_bytes=max(sent, self.usage.network_out_bytes),
             )
         return self.usage
 
@@ -287,10 +294,33 @@ class Run:
 
     def _take_pid(self, container: Container) -> None:
         if container.is_running and container.pid:
+            self._let_go()
+            try:
+                self._process = os.pidfd_open(container.pid)
+            except OSError:
+                return
             found = cgroup_files.of_process(container.pid)
             # The pid is the engine's; if that is on another machine, it means somebody else here.
             self._cgroup = found if found is not None and container.id in found.path else None
+            if self._cgroup is None:
+                self._let_go()
+                return
+            self._network_of = container.pid if network_files.has_own(container.pid) else 0
+            # All processes of a container end with its first one, and its cgroup goes a little later.
+            asyncio.get_running_loop().add_reader(self._process, self._measure_last)
             self.measure()
+
+    def _measure_last(self) -> None:
+        self._network_of = 0
+        self.measure()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._process is not None:
+            asyncio.get_running_loop().remove_reader(self._process)
+            os.close(self._process)
+            self._process = None
+            self._network_of = 0
 
     def _executes(self, container: Container) -> bool:
         """Tell whether it can be seen that the container's first process has become the command."""
