@@ -25,7 +25,7 @@ import structlog
 from sqlalchemy import create_engine, event
 from sqlalchemy.pool import StaticPool
 
-from hearth.agent import logic
+from hearth.agent import outbox
 from hearth.control import cancel, delete, read_output, submit
 from hearth.control.accounts import Account
 from hearth.domain.errors import Conflict, HearthError, Missing
@@ -387,7 +387,13 @@ class Simulation:
         self.watch.finished()
         for node in self.nodes.values():
             agent = node.logic
-            left = (agent.attempts, node.machine.runs, agent._used_cores, agent._queued, agent.pending_output_bytes)
+            left = (
+                agent.attempts,
+                node.machine.runs,
+                agent.room._used_cores,
+                agent.room.queued,
+                agent.pending_output_bytes,
+            )
             if any(left):
                 self._tell(f"{node.machine.name} is not empty at the end: {left}")
         for row in self.watch.rows("SELECT state, count(*) AS times FROM tasks GROUP BY state"):
@@ -426,7 +432,7 @@ def quiet() -> None:
 
 def simulate(seed: int, steps: int) -> Story:
     """Run one seed, with reports so small that what belongs together often does not travel together."""
-    with mock.patch.object(logic, "REPORT_ITEMS", 3):
+    with mock.patch.object(outbox, "REPORT_ITEMS", 3):
         return Simulation(seed, steps).run()
 
 

@@ -34,6 +34,10 @@ class Attempt:
     verdict: RunEnd | None = None  # why this node killed it, when that is what must be told
     started_at: int | None = None
     exit: RunEnd | None = None
+    download_microseconds: int = 0
+    is_overdue: bool = False  # it ran longer than it may, and is being killed for that
+    has_files: bool = False  # its resources are in its folder
+    resources_version: int = 0  # how new those are
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +49,19 @@ class RunEnd:
     error_code: str = ""  # "" when the exit code tells all
     error_message: str = ""
     lost: bool = False
+    returned: bool = False  # lost before it began, by a fault of this node: it costs the instance nothing
     cpu_microseconds: int = 0
     peak_memory: int = 0
+    debug: str = ""  # more on the error: the end of what it wrote to stderr
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What was fetched for an attempt before it started."""
+
+    microseconds: int  # how long that took, its image included
+    has_resources: bool = False
+    version: int = 0  # how often the user had pushed resources by then
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,4 +109,22 @@ class Discard:
     key: Key
 
 
-Effect = Prepare | Start | Kill | Resume | Collect | Discard
+@dataclass(frozen=True, slots=True)
+class TakeSnapshot:
+    """Effect: upload what the run has made so far; answer `snapshot_progress`, then `snapshot_over`."""
+
+    snapshot: int
+    key: Key
+    whitelist: str
+    blacklist: str
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """Effect: put new and changed resources into the folders of these attempts; answer `pushed` for each."""
+
+    task: int
+    version: int
+
+
+Effect = Prepare | Start | Kill | Resume | Collect | Discard | TakeSnapshot | Push

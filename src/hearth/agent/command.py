@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from hearth.agent.attempt import Key
 from hearth.agent.folders import Folders, key_text
-from hearth.agent.logic import Key
 from hearth.agent.runtime.base import Image, RunSpec, Runtime
 from hearth.domain.command import environment, words
 from hearth.domain.errors import Invalid

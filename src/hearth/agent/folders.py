@@ -16,7 +16,7 @@ import stat
 from collections.abc import Collection
 from pathlib import Path
 
-from hearth.agent.logic import Key
+from hearth.agent.attempt import Key
 
 SLOTS = 1 << 14
 RECORD = 64

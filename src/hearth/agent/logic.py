@@ -12,29 +12,40 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
+from heapq import heappop, heappush
 
-from hearth.agent.attempt import Attempt, Collect, Discard, Effect, Key, Kill, Phase, Prepare, Resume, RunEnd, Start
+from hearth.agent.attempt import (
+    Attempt,
+    Collect,
+    Discard,
+    Effect,
+    Filled,
+    Key,
+    Kill,
+    Phase,
+    Prepare,
+    Resume,
+    RunEnd,
+    Start,
+    TakeSnapshot,
+)
+from hearth.agent.outbox import Outbox
+from hearth.agent.room import AHEAD_LIMIT, Room
+from hearth.agent.snapshot_parts import SnapshotParts
+from hearth.agent.versions import Versions, lacks, newest
 from hearth.domain.ranges import RangeSet
 from hearth.wire import agent as wire
 
-# The queue ahead holds what the node ends in this many seconds: enough to never wait for the server, and
-# little enough that nothing waits long behind something slow.
-AHEAD_SECONDS = 0.5
-AHEAD_LIMIT = 256
 # From this many ends in that time on a report waits a moment, so that one commit carries many of them.
 BUSY_ENDS = 50
 BUSY_DELAY = 0.05
-REPORT_BYTES = 4 << 20
-REPORT_ITEMS = 2000
-# What an end weighs in a report, and each of its files beside the name.
-END_BYTES = 300
-FILE_BYTES = 64
 # So many attempts that were cancelled before they arrived are remembered.
 BURIED_LIMIT = 100_000
 # How much of the lease is kept in hand for clocks that differ and containers that die slowly.
 LEASE_MARGIN = 0.1
 # An agent that returns when its lease is over still has time to hear from the server first.
 ASK_FIRST_SECONDS = 5.0
+KILLED = 137  # how shells count the end by a signal that nothing survives
 SHUT_DOWN = "the node was shut down"
 
 
@@ -49,27 +60,27 @@ class Logic:
         self.works: dict[int, wire.Work] = {}
         self.incarnation = ""
         self.heartbeat_seconds = 3.0
-        self.pending_output_bytes = 0
-        self._lease_seconds = 0.0
+        self.room = Room(offer)
+        self.versions = Versions()
+        self.snapshots = SnapshotParts()
         self._lease_until: float | None = None  # monotonic; None: the server was never heard
         self._counter = 0
         self._seen = 0
         self._sync_counter = 0
         self._sync_sent = 0.0
-        self._outbox = _Outbox()
+        self._outbox = Outbox()
         self._buried: dict[Key, None] = {}  # cancelled before they arrived: a late lease of them is ignored
         self._ready: deque[Key] = deque()
-        self._ends: deque[float] = deque()
-        self._told_ahead = 0
         self._report_since: float | None = None
-        self._used_cores = 0.0
-        self._used_memory = 0
-        self._queued = 0
-        self._queued_cores = 0.0
-        self._queued_memory = 0
         self._unconfirmed = 0
         self._closing: int | None = None  # since when (wall clock) it takes nothing more
         self._of_task: dict[int, int] = {}
+        self._deadlines: list[tuple[int, Key]] = []  # by when (wall clock) runs must have ended; a heap
+
+    @property
+    def pending_output_bytes(self) -> int:
+        """How much output waits for the server."""
+        return self._outbox.output_bytes
 
     # What is told ------------------------------------------------------------------------------------
 
@@ -91,42 +102,26 @@ class Logic:
             offer=self.offer,
             room=self._room(mono),
             holds=[wire.Held(task, attempt, str(RangeSet.of(numbers))) for (task, attempt), numbers in holds.items()],
+            versions=self.versions.tell(self.attempts.values()),
         )
 
     def report_due(self, mono: float) -> float | None:
         """Return when the next report should leave (monotonic), or None when there is nothing to tell."""
-        box = self._outbox
-        if not (box.started or box.outputs or box.exited or self._sendable()):
+        if self._outbox.is_empty(self._is_held_back):
+            parts = self.snapshots.due()
+            if parts is not None:
+                return max(parts, mono)
             # Room that was told for a burst must be taken back, or slow work would queue up behind it.
-            return mono if self._told_ahead and not self._ends_now(mono) else None
+            return mono if self.room.told_ahead and not self.room.ends_now(mono) else None
         if self._report_since is None:
             self._report_since = mono
-        if self._ends_now(mono) < BUSY_ENDS or len(box.ended) >= AHEAD_LIMIT:
+        if self.room.ends_now(mono) < BUSY_ENDS or len(self._outbox.ended) >= AHEAD_LIMIT:
             return mono
         return self._report_since + BUSY_DELAY
 
     def next_report(self, mono: float) -> wire.Report:
         """Take what is to be told; `receipt` or `report_failed` must follow before the next one."""
-        box = self._outbox
-        outputs: list[wire.Output] = []
-        size = 0
-        while box.outputs and size < REPORT_BYTES and len(outputs) < REPORT_ITEMS:
-            piece = box.outputs.popleft()
-            outputs.append(piece)
-            size += len(piece.data)
-        waiting = {(piece.task, piece.number, piece.attempt) for piece in box.outputs}
-        ended: list[wire.Ended] = []
-        for key, end in box.ended.items():
-            if size >= REPORT_BYTES or len(ended) >= REPORT_ITEMS:
-                break
-            if key not in waiting and not ((held := self.attempts.get(key)) and held.held_back):
-                ended.append(end)
-                size += END_BYTES + sum(FILE_BYTES + len(file.path) for file in end.files)
-        for end in ended:
-            del box.ended[(end.task, end.number, end.attempt)]
-        started, box.started = box.started, []
-        exited, box.exited = box.exited, []
-        over = {(end.task, end.number, end.attempt) for end in ended}
+        batch = self._outbox.take(self._is_held_back)
         self._report_since = None
         self._counter += 1
         return wire.Report(
@@ -137,17 +132,17 @@ class Logic:
             room=self._room(mono),
             seen=self._seen,
             counter=self._counter,
-            # An end tells the start and the exit too.
-            started=[s for s in started if (s.task, s.number, s.attempt) not in over],
-            outputs=outputs,
-            exited=[e for e in exited if (e.task, e.number, e.attempt) not in over],
-            ended=ended,
+            started=batch.started,
+            outputs=batch.outputs,
+            exited=batch.exited,
+            ended=batch.ended,
+            snapshots=self.snapshots.take(mono, batch.size_bytes),
         )
 
     def receipt(self, report: wire.Report, receipt: wire.Receipt) -> list[Effect]:
         """Take the server's answer: what it acknowledged is durable."""
         effects: list[Effect] = []
-        self.pending_output_bytes -= sum(len(piece.data) for piece in report.outputs)
+        self._outbox.acknowledged(report)
         refused = {(r.task, r.number, r.attempt) for r in receipt.refused}
         behind = {(k.task, k.number, k.attempt): k for k in receipt.known}
         for key in sorted(refused):
@@ -162,15 +157,14 @@ class Logic:
             attempt = self.attempts.get(key)
             if attempt is not None and key not in refused:
                 self._rewind(attempt, known, effects)
+        if report.snapshots:
+            self.snapshots.acknowledged(report.snapshots, self.attempts)
         return effects
 
     def report_failed(self, report: wire.Report) -> None:
         """Take back a report that may not have arrived: all of it is told again, in the same order."""
-        box = self._outbox
-        box.started[:0] = report.started
-        box.outputs.extendleft(reversed(report.outputs))
-        box.exited[:0] = report.exited
-        box.ended = {(e.task, e.number, e.attempt): e for e in report.ended} | box.ended
+        self._outbox.take_back(report)
+        self.snapshots.take_back(report.snapshots)
 
     # What is heard -----------------------------------------------------------------------------------
 
@@ -184,9 +178,9 @@ class Logic:
             # The database was restored: nothing that was leased before counts.
             for key in list(self.attempts):
                 self._drop(key, effects)
+            self.snapshots.forget_all()
         self.incarnation = orders.incarnation
         self._seen = orders.sequence
-        self._lease_seconds = orders.lease_seconds
         self.heartbeat_seconds = orders.heartbeat_seconds
         self._lease_until = self._sync_sent + orders.lease_seconds * (1 - LEASE_MARGIN)
         self.works.update((work.task, work) for work in orders.works)
@@ -199,14 +193,24 @@ class Logic:
         for leased in orders.leases:
             for number in RangeSet.parse(leased.numbers):
                 self._lease((leased.task, number, leased.attempt), effects)
+        for task, version in newest(orders.updates, orders.works).items():
+            if task in self._of_task and self.versions.hear(task, version):
+                effects += self.versions.push(task, self._attempts_of(task))
+        for order in orders.snapshots:
+            for number in RangeSet.parse(order.numbers):
+                key = (order.task, number, order.attempt)
+                wanted = TakeSnapshot(order.snapshot, key, order.whitelist, order.blacklist)
+                effects += self.snapshots.wanted(wanted, self.attempts.get(key))
         for work in orders.works:
             if work.task not in self._of_task:
                 self.works.pop(work.task, None)
         return effects
 
-    def recover(self, key: Key, started_at: int, end: RunEnd | None) -> None:
+    def recover(self, key: Key, started_at: int, end: RunEnd | None, files: Filled | None = None) -> None:
         """Take in a run that an earlier boot of the agent started; the server will say whether it is ours."""
         attempt = Attempt(key, Phase.RUNNING, confirmed=False, started_at=started_at, exit=end)
+        if files is not None:
+            _note(attempt, files)
         self._hold(attempt)
 
     @property
@@ -218,14 +222,17 @@ class Logic:
         """Go on counting the lease of an earlier boot."""
         self._lease_until = max(until, mono + ASK_FIRST_SECONDS)
 
-    def prepared(self, key: Key, mono: float) -> list[Effect]:
-        """The attempt has all that it needs to start."""
+    def prepared(self, key: Key, mono: float, files: Filled | None = None) -> list[Effect]:
+        """The attempt has all that it needs to start; `files`: what was fetched for it."""
         attempt = self.attempts.get(key)
         if attempt is None or attempt.phase is not Phase.QUEUED:
             return []
+        if files is not None:
+            _note(attempt, files)
         attempt.phase = Phase.READY
         self._ready.append(key)
-        return self._admit()
+        # Resources that were pushed while it was filled come before its start, or at least soon after.
+        return [*self.versions.push(key[0], [attempt]), *self._admit()]
 
     def failed(self, key: Key, end: RunEnd, mono: float) -> list[Effect]:
         """The attempt could not be prepared."""
@@ -234,13 +241,45 @@ class Logic:
             return []
         return self._finish(attempt, end, mono)
 
+    def fault(self, key: Key, reason: str, wall: int, mono: float) -> list[Effect]:
+        """This node cannot do what the attempt needs before it runs: it goes back, and the node takes no more."""
+        self.room.fault(mono)
+        attempt = self.attempts.get(key)
+        if attempt is None:
+            return []
+        end = RunEnd(wall, lost=True, returned=True, error_message=reason)
+        if attempt.phase is Phase.RUNNING:
+            return self.exited(key, end, mono)
+        return self.failed(key, end, mono)
+
+    def pushed(self, key: Key, version: int) -> None:
+        """The attempt's folder has these resources now."""
+        attempt = self.attempts.get(key)
+        if attempt is not None:
+            attempt.resources_version = max(attempt.resources_version, version)
+
+    def needing(self, task: int) -> list[Key]:
+        """Return the attempts of a task whose folders lack resources that were pushed."""
+        version = self.versions.of(task)
+        return [attempt.key for attempt in self._attempts_of(task) if lacks(attempt, version)]
+
+    def snapshot_progress(self, snapshot: int, key: Key, size_bytes: int, transferred_bytes: int) -> None:
+        """So much of an instance's share of a snapshot has arrived."""
+        self.snapshots.progress(snapshot, key, size_bytes, transferred_bytes)
+
+    def snapshot_over(self, snapshot: int, key: Key, files: list[wire.ResultFile], error: str = "") -> list[Effect]:
+        """An instance's share of a snapshot is uploaded, or will not be."""
+        return list(self.snapshots.over(snapshot, key, files, error))
+
     def started(self, key: Key, at: int) -> list[Effect]:
         """The command runs."""
         attempt = self.attempts.get(key)
         if attempt is not None and attempt.phase is Phase.RUNNING and attempt.started_at is None:
             attempt.started_at = at
+            self.room.worked()
+            self._set_deadline(attempt)
             if not attempt.dropped:
-                self._outbox.started.append(wire.Started(*key, at))
+                self._outbox.started.append(wire.Started(*key, at, attempt.download_microseconds))
         return []
 
     def exited(self, key: Key, end: RunEnd, mono: float) -> list[Effect]:
@@ -249,6 +288,7 @@ class Logic:
         if attempt is None or attempt.phase is not Phase.RUNNING or attempt.exit is not None:
             return []
         attempt.exit = end
+        self.snapshots.run_ended(key)
         if not (attempt.confirmed or attempt.dropped or attempt.verdict is not None):
             return []  # whose it is must be known first
         return self._collect(attempt, mono)
@@ -257,8 +297,7 @@ class Logic:
         """Tell a piece of output; pieces of one stream come in order."""
         attempt = self.attempts.get(key)
         if attempt is not None and not attempt.dropped and data:
-            self._outbox.outputs.append(wire.Output(*key, stream, offset, data))
-            self.pending_output_bytes += len(data)
+            self._outbox.add_output(wire.Output(*key, stream, offset, data))
 
     def collected(
         self, key: Key, files: Iterable[wire.ResultFile], notes: Iterable[str], failure: RunEnd | None, mono: float
@@ -276,10 +315,17 @@ class Logic:
         return self._finish(attempt, end, mono, files=list(files), notes=list(notes))
 
     def tick(self, mono: float, wall: int) -> list[Effect]:
-        """Let time pass: when the lease is over, everything stops."""
-        if self._lease_until is None or mono < self._lease_until:
-            return []
-        return self._give_up(wall, "the node could not reach the server for a whole lease")
+        """Let time pass: when the lease is over, everything stops; what ran as long as it may, too."""
+        if self._lease_until is not None and mono >= self._lease_until:
+            return self._give_up(wall, "the node could not reach the server for a whole lease")
+        effects: list[Effect] = []
+        while self._deadlines and self._deadlines[0][0] <= wall:
+            _, key = heappop(self._deadlines)
+            attempt = self.attempts.get(key)
+            if attempt is not None and attempt.phase is Phase.RUNNING and attempt.exit is None:
+                attempt.is_overdue = True
+                self._kill(attempt, effects)
+        return effects
 
     def shut_down(self, wall: int) -> list[Effect]:
         """End all that is held, as a loss: the instances run again elsewhere, at no cost to the user's retries."""
@@ -325,13 +371,11 @@ class Logic:
         task = attempt.key[0]
         self._of_task[task] = self._of_task.get(task, 0) + 1
         if attempt.phase is Phase.QUEUED:
-            self._enqueue(attempt, 1)
+            self.room.enqueue(attempt, 1)
         self._unconfirmed += not attempt.confirmed
 
-    def _enqueue(self, attempt: Attempt, step: int) -> None:
-        self._queued += step
-        self._queued_cores += step * attempt.cores
-        self._queued_memory += step * attempt.memory_bytes
+    def _attempts_of(self, task: int) -> list[Attempt]:
+        return [attempt for attempt in self.attempts.values() if attempt.key[0] == task]
 
     def _confirm(self, known: wire.Known, effects: list[Effect]) -> None:
         attempt = self.attempts.get((known.task, known.number, known.attempt))
@@ -339,7 +383,8 @@ class Logic:
             return
         self._take_back(attempt)
         if attempt.started_at is not None:
-            self._outbox.started.append(wire.Started(*attempt.key, attempt.started_at))
+            told = wire.Started(*attempt.key, attempt.started_at, attempt.download_microseconds)
+            self._outbox.started.append(told)
         effects.append(Resume(attempt.key, known.stdout_bytes, known.stderr_bytes))
         if attempt.exit is not None:
             effects.extend(self._collect(attempt, 0.0))
@@ -350,8 +395,13 @@ class Logic:
         self._unconfirmed -= 1
         work = self.works[attempt.key[0]]
         attempt.cores, attempt.memory_bytes = work.cores, work.memory_bytes
-        self._used_cores += attempt.cores
-        self._used_memory += attempt.memory_bytes
+        self.room.use(attempt)
+        self._set_deadline(attempt)
+
+    def _set_deadline(self, attempt: Attempt) -> None:
+        work = self.works.get(attempt.key[0])
+        if work is not None and work.run_seconds and attempt.confirmed and attempt.started_at is not None:
+            heappush(self._deadlines, (attempt.started_at + work.run_seconds * 1_000_000, attempt.key))
 
     def _admit(self) -> list[Effect]:
         """Start what is ready, oldest first, while there are cores."""
@@ -361,15 +411,12 @@ class Logic:
             if attempt is None or attempt.phase is not Phase.READY:
                 self._ready.popleft()
                 continue
-            if self._used_cores > 0 and self._used_cores + attempt.cores > self.offer.cores + 1e-9:
-                break
-            if self._used_memory > 0 and self._used_memory + attempt.memory_bytes > self.offer.memory_bytes:
+            if not self.room.fits(attempt):
                 break
             self._ready.popleft()
             attempt.phase = Phase.RUNNING
-            self._enqueue(attempt, -1)
-            self._used_cores += attempt.cores
-            self._used_memory += attempt.memory_bytes
+            self.room.enqueue(attempt, -1)
+            self.room.use(attempt)
             effects.append(Start(attempt.key))
         return effects
 
@@ -428,6 +475,9 @@ class Logic:
         self._release(attempt)
         attempt.phase = Phase.COLLECTING
         work = self.works[attempt.key[0]]
+        if _was_overdue(attempt, work.run_seconds):
+            message = f"it was ended because it ran for more than {work.run_seconds} s, as long as it may"
+            attempt.exit = replace(attempt.exit, exit_code=None, error_code="WALL_TIME", error_message=message)
         upload = work.has_results and (not attempt.cancelled or work.upload_on_cancel)
         if upload and attempt.exit.exit_code is not None:
             self._outbox.exited.append(wire.Exited(*attempt.key, attempt.exit.exit_code, attempt.exit.at))
@@ -446,13 +496,15 @@ class Logic:
         attempt.phase = Phase.ENDED
         attempt.held_back = False
         if mono:
-            self._ends.append(mono)
+            self.room.ended(mono)
         key = attempt.key
         if attempt.dropped:
             effects: list[Effect] = []
             self._forget(key, effects)
             return effects + self._admit()
         run = attempt.exit or end
+        if attempt.cancelled and not end.lost:
+            end = _cancelled(attempt, end)
         if end.exit_code and not end.error_code and not end.lost:
             end = replace(end, error_code="EXIT_CODE", error_message=_exit_message(end.exit_code))
         self._outbox.ended[key] = wire.Ended(
@@ -464,34 +516,32 @@ class Logic:
             error_code=end.error_code,
             error_message=end.error_message,
             lost=end.lost,
+            returned=end.returned and attempt.started_at is None,
             started_at=attempt.started_at,
             exited_at=run.at if attempt.started_at is not None else None,
             cpu_microseconds=run.cpu_microseconds,
             peak_memory=run.peak_memory,
             files=files or [],
             notes=notes or [],
+            download_microseconds=attempt.download_microseconds,
+            debug=end.debug,
         )
         return self._admit()
 
     def _leave(self, attempt: Attempt) -> None:
         """Give back the room that the attempt takes, or would take."""
         if attempt.phase in (Phase.QUEUED, Phase.READY):
-            self._enqueue(attempt, -1)
+            self.room.enqueue(attempt, -1)
         elif attempt.phase is Phase.RUNNING:
             self._release(attempt)
 
     def _release(self, attempt: Attempt) -> None:
         if attempt.confirmed:
-            self._used_cores = max(0.0, self._used_cores - attempt.cores)
-            self._used_memory = max(0, self._used_memory - attempt.memory_bytes)
+            self.room.release(attempt)
 
     def _rewind(self, attempt: Attempt, known: wire.Known, effects: list[Effect]) -> None:
         """Send the output again from where the server's copy ends; an end waits for it."""
-        kept = deque(p for p in self._outbox.outputs if (p.task, p.number, p.attempt) != attempt.key)
-        self.pending_output_bytes -= sum(
-            len(p.data) for p in self._outbox.outputs if (p.task, p.number, p.attempt) == attempt.key
-        )
-        self._outbox.outputs = kept
+        self._outbox.drop_output(attempt.key)
         effects.append(Resume(attempt.key, known.stdout_bytes, known.stderr_bytes))
         if attempt.phase is Phase.ENDED:
             attempt.held_back = True
@@ -505,36 +555,45 @@ class Logic:
         self._leave(attempt)
         self._unconfirmed -= not attempt.confirmed
         effects.append(Discard(key))
+        self.snapshots.forget(key)
         task = key[0]
         self._of_task[task] -= 1
         if not self._of_task[task]:
             del self._of_task[task]
             self.works.pop(task, None)
+            self.versions.forget(task)
 
-    def _sendable(self) -> bool:
-        return any(not ((held := self.attempts.get(key)) and held.held_back) for key in self._outbox.ended)
+    def _is_held_back(self, key: Key) -> bool:
+        held = self.attempts.get(key)
+        return held is not None and held.held_back
 
     def _room(self, mono: float) -> wire.Room:
-        ahead = self._ahead(mono)
-        self._told_ahead = ahead
-        if self._closing is not None:
-            return wire.Room()
-        if self._unconfirmed:
-            return wire.Room()  # what the found runs need is not known yet
-        cores = self.offer.cores - self._used_cores - self._queued_cores
-        memory = self.offer.memory_bytes - self._used_memory - self._queued_memory
-        return wire.Room(max(0.0, cores), max(0, memory), ahead)
+        room = self.room.tell(mono)
+        # What the runs that were found need is not known yet.
+        return wire.Room() if self._closing is not None or self._unconfirmed else room
 
-    def _ends_now(self, mono: float) -> int:
-        """Return how many ended in the last `AHEAD_SECONDS`."""
-        while self._ends and self._ends[0] < mono - AHEAD_SECONDS:
-            self._ends.popleft()
-        return len(self._ends)
 
-    def _ahead(self, mono: float) -> int:
-        wanted = min(AHEAD_LIMIT, self._ends_now(mono))
-        # Not for every few that ended: leases come in batches, and cost the server less.
-        return wanted - self._queued if self._queued <= wanted * 3 // 4 else 0
+def _note(attempt: Attempt, files: Filled) -> None:
+    attempt.has_files = files.has_resources
+    attempt.resources_version = files.version
+    attempt.download_microseconds = files.microseconds
+
+
+def _was_overdue(attempt: Attempt, run_seconds: int) -> bool:
+    """Answer whether a run was ended for its length, by this boot of the agent or by one that died of it."""
+    end = attempt.exit
+    if not run_seconds or end is None or end.error_code or attempt.cancelled:
+        return False
+    ran = 0 if attempt.started_at is None else end.at - attempt.started_at
+    return attempt.is_overdue or (end.exit_code == KILLED and ran >= run_seconds * 1_000_000)
+
+
+def _cancelled(attempt: Attempt, end: RunEnd) -> RunEnd:
+    """Return the end of an attempt that its user does not want any more."""
+    was_killed = attempt.killed or end.exit_code == KILLED
+    message = end.error_message if end.error_code == "CANCELLED" else "it was cancelled"
+    exit_code = None if was_killed else end.exit_code
+    return replace(end, exit_code=exit_code, error_code="CANCELLED", error_message=message)
 
 
 def _exit_message(exit_code: int) -> str:

@@ -12,13 +12,14 @@ from typing import Any
 
 import structlog
 
-from hearth.agent import logic as decide
+from hearth.agent import attempt as decide
 from hearth.agent import results
+from hearth.agent.attempt import Key, RunEnd
 from hearth.agent.command import notes_on, refusal_of_image, run_spec
 from hearth.agent.folders import Folders, key_of, key_text
 from hearth.agent.lease import StoredLease, boot_seconds
 from hearth.agent.link import Gone, Link, NotOurs, Superseded, Unreachable
-from hearth.agent.logic import Key, Logic, RunEnd
+from hearth.agent.logic import Logic
 from hearth.agent.resources import Resources, Unfit, read_manifest, write_manifest
 from hearth.agent.runtime.base import Exited, Image, Lost, Refused, RunEvent, RunSpec, Runtime, Started
 from hearth.agent.tail import Tails

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hearth.agent.logic import Key
+from hearth.agent.attempt import Key
 from hearth.domain.output import cut
 
 PIECE_BYTES = 64 << 10

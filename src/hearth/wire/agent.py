@@ -93,7 +93,7 @@ class Work(msgspec.Struct, frozen=True, omit_defaults=True):
     results_blacklist: str = ""
     upload_on_cancel: bool = False
     default_image: str = ""
-    output_bytes: int = 0  # how much the server keeps of each stream of an instance; 0: not said
+    output_bytes: int = 0  # how much the server keeps of each stream of an instance, the newest; 0: not said
     run_seconds: int = 0  # how long one run may take before it is ended; 0: for ever
     resources_version: int = 0  # how often the user pushed new resources
 
@@ -182,6 +182,7 @@ class Output(msgspec.Struct, frozen=True, array_like=True):
     stream: int  # 0 stdout, 1 stderr
     offset: int
     data: bytes
+    skipped: int = 0  # bytes before it that are not told: so much was waiting that the server would not keep them
 
 
 class Exited(msgspec.Struct, frozen=True, array_like=True):
@@ -222,6 +223,7 @@ class Ended(msgspec.Struct, frozen=True, omit_defaults=True):
     notes: list[str] = []  # what was done otherwise than asked, for people
     download_microseconds: int = 0
     debug: str = ""  # more on the error, for people: the end of what it wrote to stderr
+    returned: bool = False  # lost, and it never began: a fault of the node, which costs the instance nothing
 
 
 class Usage(msgspec.Struct, frozen=True, array_like=True):
@@ -296,6 +298,7 @@ class ResourceFile(msgspec.Struct, frozen=True, array_like=True):
     blob: int
     size: int
     etag: str
+    resource: int = 0  # which of the task's resources it is from, counted as in `Work.resources`
 
 
 class Listing(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from hearth.agent.logic import Key, RunEnd
+from hearth.agent.attempt import Key, RunEnd
 
 
 @dataclass(frozen=True, slots=True)

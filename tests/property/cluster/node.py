@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
-from hearth.agent import logic as decide
-from hearth.agent.logic import Key, Logic, Phase, RunEnd
+from hearth.agent import attempt as decide
+from hearth.agent.attempt import Key, Phase, RunEnd
+from hearth.agent.logic import Logic
 from hearth.domain.output import cut
 from hearth.wire import agent as wire
 from tests.property.cluster.clock import VirtualLoop

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from hearth.agent.logic import Key
+from hearth.agent.attempt import Key
 from hearth.domain.instance import InstanceState
 from hearth.domain.ranges import RangeSet
 from tests.property.cluster.machine import Machine, Process

@@ -7,21 +7,10 @@ from typing import Any
 import pytest
 
 from hearth.agent import logic as module
-from hearth.agent.logic import (
-    AHEAD_LIMIT,
-    BUSY_DELAY,
-    BUSY_ENDS,
-    LEASE_MARGIN,
-    Collect,
-    Discard,
-    Kill,
-    Logic,
-    Phase,
-    Prepare,
-    Resume,
-    RunEnd,
-    Start,
-)
+from hearth.agent import outbox
+from hearth.agent.attempt import Collect, Discard, Effect, Kill, Phase, Prepare, Resume, RunEnd, Start
+from hearth.agent.logic import BUSY_DELAY, BUSY_ENDS, LEASE_MARGIN, Logic
+from hearth.agent.room import AHEAD_LIMIT
 from hearth.wire import agent as wire
 
 OFFER = wire.Offer(2.0, 1000, "process", isolated=False, takes_images=False)
@@ -37,7 +26,7 @@ def a_work(task: int = 1, **more: Any) -> wire.Work:
     return wire.Work(task, f"u{task}", 9, {}, {}, **({"network": False, "cores": 1.0, "memory_bytes": 0} | more))
 
 
-def order(logic: Logic, mono: float = 1.0, **what: Any) -> list[module.Effect]:
+def order(logic: Logic, mono: float = 1.0, **what: Any) -> list[Effect]:
     """Let the newest sync be answered."""
     sync = logic.next_sync(mono)
     return logic.orders(answer(sync, **what))
@@ -47,7 +36,7 @@ def answer(sync: wire.Sync, incarnation: str = "here", **what: Any) -> wire.Orde
     return wire.Orders(incarnation, sync.counter, sync.seen + 1, LEASE, 3.0, **what)
 
 
-def lease(logic: Logic, numbers: str = "0", **more: Any) -> list[module.Effect]:
+def lease(logic: Logic, numbers: str = "0", **more: Any) -> list[Effect]:
     return order(logic, works=[a_work(**more)], leases=[wire.Leased(1, 1, numbers)])
 
 
@@ -63,7 +52,7 @@ def ended(logic: Logic, key: tuple[int, int, int] = KEY, mono: float = 2.0, **ho
     logic.collected(key, [], [], None, mono)
 
 
-def acknowledged(logic: Logic, mono: float = 3.0, **receipt: Any) -> list[module.Effect]:
+def acknowledged(logic: Logic, mono: float = 3.0, **receipt: Any) -> list[Effect]:
     return logic.receipt(logic.next_report(mono), wire.Receipt(**receipt))
 
 
@@ -180,7 +169,7 @@ def test_a_cancel_kills_once_and_is_told_when_the_run_is_gone():
     assert logic.report_due(2.0) is None
     ended(logic, exit_code=137)
     [end] = logic.next_report(3.0).ended
-    assert end.exit_code == 137
+    assert (end.exit_code, end.error_code, end.error_message) == (None, "CANCELLED", "it was cancelled")
 
 
 def test_a_cancelled_run_uploads_only_if_its_task_wants_that():
@@ -268,7 +257,7 @@ def test_a_report_that_did_not_arrive_is_told_again_in_the_same_order():
 
 
 def test_an_end_waits_for_its_output(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "REPORT_ITEMS", 1)
+    monkeypatch.setattr(outbox, "REPORT_ITEMS", 1)
     logic = a_logic()
     running(logic)
     logic.output(KEY, 0, 0, b"a\n")
@@ -280,7 +269,7 @@ def test_an_end_waits_for_its_output(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_ends_with_many_files_share_reports_that_a_server_takes(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "REPORT_BYTES", 10_000)
+    monkeypatch.setattr(outbox, "REPORT_BYTES", 10_000)
     logic = Logic("node", 1, wire.Offer(64.0, 1000, "process", isolated=False, takes_images=False))
     running(logic, "0-5", has_results=True)
     files = [wire.ResultFile("f" * 60, n, 1, "etag") for n in range(50)]

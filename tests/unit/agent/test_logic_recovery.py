@@ -1,16 +1,7 @@
 """What an agent makes of runs that an earlier boot of it started, and of orders that undo each other."""
 
-from hearth.agent.logic import (
-    ASK_FIRST_SECONDS,
-    LEASE_MARGIN,
-    Collect,
-    Discard,
-    Kill,
-    Logic,
-    Phase,
-    Prepare,
-    RunEnd,
-)
+from hearth.agent.attempt import Collect, Discard, Kill, Phase, Prepare, RunEnd
+from hearth.agent.logic import ASK_FIRST_SECONDS, LEASE_MARGIN, Logic
 from hearth.wire import agent as wire
 
 OFFER = wire.Offer(2.0, 1 << 30, "process", isolated=False, takes_images=False)

@@ -1,6 +1,7 @@
 """What an agent does from the moment on at which it was told to end."""
 
-from hearth.agent.logic import Kill, Logic, RunEnd, Start
+from hearth.agent.attempt import Kill, RunEnd, Start
+from hearth.agent.logic import Logic
 from hearth.wire import agent as wire
 
 OFFER = wire.Offer(2.0, 1 << 30, "process", isolated=False, takes_images=False)

@@ -11,9 +11,9 @@ from typing import Any, cast
 import pytest
 
 from hearth.agent import logic
+from hearth.agent.attempt import Phase
 from hearth.agent.lease import StoredLease, boot_seconds
 from hearth.agent.link import Link, Unreachable
-from hearth.agent.logic import Phase
 from hearth.agent.loop import Agent
 from hearth.agent.runtime.base import Exited, Found, Image, Refused, RunEvent, RunSpec, Runtime, Started, Usage
 from hearth.wire import agent as wire
