@@ -8,9 +8,9 @@ from pathlib import Path
 from hearth.agent import network_files
 
 DEV = """Inter-|   Receive                                                |  Transmit
- face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
-    lo: 9999999     100    0    0    0     0          0         0  9999999     100    0    0    0     0       0          0
-  eth0:    1200      10    0    0    0     0          0         0      340       5    0    0    0     0       0          0
+ face |bytes packets errs drop fifo frame compressed multicast|bytes packets errs drop fifo colls carrier compressed
+    lo: 9999999 100    0    0    0     0          0         0  9999999     100    0    0    0     0       0          0
+  eth0: 1200 10    0    0    0     0          0         0      340       5    0    0    0     0       0          0
 eth1:30 1 0 0 0 0 0 0 60 1 0 0 0 0 0 0
 """
 
