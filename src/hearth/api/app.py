@@ -8,6 +8,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp
 
 from hearth.api.about import About
+from hearth.api.derive import Derive
 from hearth.api.openapi import CONFIG, openapi
 from hearth.api.outer import Outer
 from hearth.api.refusals import broken, not_understood, refused
@@ -26,7 +27,7 @@ def create_api(site: Site) -> ASGIApp:
 def create_routes(site: Site) -> Litestar:
     """Return the routes alone; who calls must be known already."""
     return Litestar(
-        route_handlers=[About, TaskLists, Tasks, TaskOutput, openapi],
+        route_handlers=[About, TaskLists, Tasks, Derive, TaskOutput, openapi],
         state=State({"site": site, "request_limit_mb": site.settings.request_limit_mb, "openapi": None}),
         exception_handlers={HearthError: refused, HTTPException: not_understood, Exception: broken},
         openapi_config=CONFIG,

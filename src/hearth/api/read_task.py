@@ -18,9 +18,6 @@ from hearth.domain.spec import ResourceBucket, Retries, SchedulingClass, TaskSpe
 from hearth_client.messages.submissions import AdvancedBucket, HardwareConstraint, SecretsAccessRights, TaskSubmit
 from hearth_client.timespan import SECOND, parse_timespan
 
-SECRET_PREFIX: Final = "QARNOT_SECRET__"
-SECRET_SHOWN: Final = "[SECRET]"
-
 _CLASSES: Final = {
     "flex": SchedulingClass.FLEX,
     "ondemand": SchedulingClass.ON_DEMAND,
@@ -55,8 +52,8 @@ class TaskReader:
         self._new_uuid = new_uuid
         self._good_profiles: set[str] = set()
 
-    def read(self, told: TaskSubmit) -> NewTask:
-        """Return the task."""
+    def read(self, told: TaskSubmit, *, numbers: tuple[RangeSet, bool] | None = None) -> NewTask:
+        """Return the task; `numbers` are its instances and whether they are ranges, where the body does not say."""
         name = told.name
         if not name:
             raise Invalid("name", "is missing: give the task a name")
@@ -65,12 +62,12 @@ class TaskReader:
         profile = self._profile(told)
         if told.project_uuid:
             self._require_project(told.project_uuid)
-        numbers, from_ranges = self._numbers(told)
+        chosen, from_ranges = self._numbers(told) if numbers is None else numbers
         return NewTask(
             name=name,
             shortname=limits.shortname(told.shortname) if told.shortname else None,
             profile=profile,
-            numbers=numbers,
+            numbers=chosen,
             spec=_spec(told, from_ranges),
             uuid=self._new_uuid(),
             priority=0,
@@ -132,8 +129,8 @@ def _spec(told: TaskSubmit, from_ranges: bool) -> TaskSpec:
             limits.count("retrySettings.maxTotalRetries", settings.max_total_retries),
             limits.count("retrySettings.maxPerInstanceRetries", settings.max_per_instance_retries),
         )
-    if told.max_retries_per_instance and retries.per_instance:
-        raise Invalid("maxRetriesPerInstance", "give it or retrySettings.maxPerInstanceRetries, not both")
+    if told.max_retries_per_instance and (retries.total or retries.per_instance):
+        raise Invalid("maxRetriesPerInstance", "is the older way to say it: give it or retrySettings, not both")
     _refuse_dependencies(told)
     secrets = told.secrets_access_rights
     return TaskSpec(

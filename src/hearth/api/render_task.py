@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hearth.api.read_task import SECRET_PREFIX, SECRET_SHOWN
+from hearth.api import secret_constants
 from hearth.api.render_status import completed, instance_error, status, whole_seconds
 from hearth.control.accounts import Account
 from hearth.control.site import Site
@@ -88,7 +88,7 @@ def render_task(view: TaskView, how: Rendering) -> Task:
         snapshot_interval=0,
         constants=_shown_constants(spec),
         constraints=_pairs(spec.constraints),
-        forced_constants=[msgspec.convert(forced, ForcedConstant) for forced in spec.forced_constants],
+        forced_constants=[_shown_forced_constant(forced) for forced in spec.forced_constants],
         resource_buckets=[r.name for r in spec.resources] if plain or how.names_advanced_buckets else [],
         advanced_resource_buckets=[] if plain else [_advanced(r) for r in spec.resources],
         result_bucket=spec.result_bucket or None,
@@ -178,9 +178,14 @@ def _errors(view: TaskView) -> list[TaskError]:
 
 def _shown_constants(spec: TaskSpec) -> list[KeyValue]:
     return [
-        KeyValue(key=key, value=SECRET_SHOWN if key.startswith(SECRET_PREFIX) else value)
-        for key, value in spec.constants.items()
+        KeyValue(key=key, value=secret_constants.shown(key, value)) for key, value in spec.constants.items()
     ]
+
+
+def _shown_forced_constant(told: Mapping[str, object]) -> ForcedConstant:
+    forced = msgspec.convert(told, ForcedConstant)
+    value = secret_constants.shown(forced.constant_name, str(forced.forced_value))
+    return msgspec.structs.replace(forced, forced_value=value)
 
 
 def _pairs(values: Mapping[str, str]) -> list[KeyValue]:

@@ -10,8 +10,7 @@ from litestar import Controller, Response, delete, get, post, put
 from litestar.params import FromQuery
 from sqlalchemy import Connection
 
-from hearth.api import limits
-from hearth.api.read_task import SECRET_PREFIX, SECRET_SHOWN
+from hearth.api import limits, secret_constants
 from hearth.api.render_status import completed
 from hearth.api.render_task import Rendering, render_task
 from hearth.api.requests import ApiRequest, PathText, caller, done, encoded, read, rendering, site_of
@@ -59,8 +58,8 @@ class Tasks(Controller):
         constants = None if told.constants is None else limits.constants("constants", told.constants)
         tags = None if told.tags is None else limits.tags(told.tags)
         site, account = site_of(request), caller(request)
-        if constants is not None and SECRET_SHOWN in constants.values():
-            constants = _with_secrets(constants, (await _spec_of(request, ident)).constants)
+        if constants is not None and secret_constants.SHOWN in constants.values():
+            constants = secret_constants.kept(constants, (await _spec_of(request, ident)).constants)
         await update_task(site, account.id, ident, constants, tags)
         return done(unknown)
 
@@ -127,11 +126,3 @@ def _instances(
 async def _spec_of(request: ApiRequest, ident: str) -> TaskSpec:
     row = await site_of(request).store.read(find.task, caller(request).id, ident)
     return row.parsed_spec()
-
-
-def _with_secrets(constants: dict[str, str], before: dict[str, str]) -> dict[str, str]:
-    """Keep secrets that come back as they were shown: clients send the whole task."""
-    return {
-        key: before.get(key, value) if value == SECRET_SHOWN and key.startswith(SECRET_PREFIX) else value
-        for key, value in constants.items()
-    }

@@ -17,7 +17,7 @@ def work(site: Site, task: TaskRow) -> wire.Work:
     return wire.Work(
         task=task.id,
         uuid=task.uuid,
-        total=task.instance_total,
+        total=spec.counted_as or task.instance_total,
         constants=profile.defaults() | spec.constants | forced,
         platform={
             "TASK_UUID": task.uuid,

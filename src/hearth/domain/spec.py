@@ -44,6 +44,7 @@ class TaskSpec:
     """A task as it was submitted, less what has columns of its own (name, shortname, profile, numbers)."""
 
     from_ranges: bool = False  # advancedRanges was given, not instanceCount
+    counted_as: int = 0  # what its instances see as INSTANCE_COUNT; 0: how many they are
     constants: dict[str, str] = field(default_factory=dict)
     constraints: dict[str, str] = field(default_factory=dict)
     resources: tuple[ResourceBucket, ...] = ()
