@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,14 @@ class Settings:
     node_name: str = ""  # empty: the host's name
     node_cores: float = 0.0  # what the local node offers; 0: what the machine has
     node_memory_mb: int = 0
+    node_specification_key: str = ""  # what its kind of machine is called; empty: made of what it has
+    node_cpu_model: str = ""  # empty: what the machine says
+    node_gpus: int = -1  # -1: as many as there are
+    node_ssd: str = "auto"  # whether the node's folder is on an SSD: auto, yes or no
+    # What tasks may call a specification key, a reserved machine or a cpu model, and what this site calls it; "" is
+    # any. As text: "8c-32g-amd-rz3700x=4c-16g, Ryzen 1700X=".
+    specification_aliases: dict[str, str] = field(default_factory=dict)
+    unknown_hardware: str = "refuse"  # what becomes of tasks that name hardware no node has: refuse, wait or ignore
     lease_seconds: float = 600.0
     heartbeat_seconds: float = 3.0
     losses_allowed: int = 5
@@ -44,6 +52,9 @@ class Settings:
     def sqlalchemy_url(self) -> str:
         """Where the truth is."""
         return self.database_url or f"sqlite:///{self.data.absolute() / 'hearth.db'}"
+
+
+_CHOICES = {"unknown_hardware": ("refuse", "wait", "ignore"), "node_ssd": ("auto", "yes", "no")}
 
 
 def load(options: Mapping[str, object], environ: Mapping[str, str] = os.environ) -> Settings:
@@ -74,7 +85,25 @@ def _convert(name: str, value: object, default: object) -> object:
     kind = type(default)
     if isinstance(default, Path):
         return Path(str(value))
+    if isinstance(default, dict):
+        return _mapping(name, value)
+    if name in _CHOICES:
+        if value not in _CHOICES[name]:
+            raise Invalid(name, f"{value!r} is none of {', '.join(_CHOICES[name])}")
+        return value
     try:
         return kind(value)  # type: ignore[call-arg]
     except (TypeError, ValueError):
         raise Invalid(name, f"{value!r} is not {'a number' if kind in (int, float) else 'text'}") from None
+
+
+def _mapping(name: str, value: object) -> dict[str, str]:
+    """Return a table of TOML, or text like "a=b, c=d"."""
+    if isinstance(value, str):
+        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        if any(not mark or not key.strip() for key, mark, _ in pairs):
+            raise Invalid(name, f"{value!r} is not a list like 'asked=ours, asked=ours'")
+        return {key.strip(): ours.strip() for key, _, ours in pairs}
+    if not isinstance(value, dict) or not all(isinstance(ours, str) for ours in value.values()):
+        raise Invalid(name, f"{value!r} is not a table of texts")
+    return {str(key): ours for key, ours in value.items()}

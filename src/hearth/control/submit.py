@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from hearth.control.accounts import Account
+from hearth.control.hardware import NO_RULES, HardwareRules, Shaper
 from hearth.control.once import Done, Once, Outcome, nth_slice, once
 from hearth.control.site import Site
-from hearth.domain.demand import demand
+from hearth.domain.demand import Shape
 from hearth.domain.errors import Conflict, HearthError, Invalid, Missing
 from hearth.domain.profile import Profile
 from hearth.domain.quota import Limits, require_room_for_tasks
 from hearth.domain.ranges import RangeSet
-from hearth.domain.spec import SchedulingClass, TaskSpec
+from hearth.domain.spec import TaskSpec
 from hearth.domain.task import TaskState
-from hearth.store.queries import accounts_counters, buckets, history, tasks
+from hearth.store.queries import accounts_counters, buckets, history, shapes, tasks
 
 # How many tasks one transaction takes: nobody else's write should wait longer than some 20 ms. A list that comes
 # twice under one key is recognised slice by slice, so a server with another number would not know its slices.
@@ -46,10 +47,12 @@ async def submit_tasks(
     """
     outcomes: list[Outcome] = []
     began = site.now()
+    rules = HardwareRules.of(site.settings)
     for begin in range(0, len(new), SLICE):
         part = new[begin : begin + SLICE]
+        key = nth_slice(request, begin // SLICE)
         done = await site.store.write(
-            _insert_once, account.id, _with_profiles(site, part), site.now(), nth_slice(request, begin // SLICE), began
+            _insert_once, account.id, _with_profiles(site, part), site.now(), key, began, rules
         )
         began = done.began
         outcomes.extend(done.outcomes)
@@ -60,7 +63,8 @@ async def submit_tasks(
 async def submit_task(site: Site, account: Account, new: NewTask, request: Once | None = None) -> str:
     """Accept one task and return its uuid; raise why it was refused."""
     now = site.now()
-    done = await site.store.write(_insert_once, account.id, _with_profiles(site, [new]), now, request, now)
+    rules = HardwareRules.of(site.settings)
+    done = await site.store.write(_insert_once, account.id, _with_profiles(site, [new]), now, request, now, rules)
     [outcome] = done.outcomes
     if isinstance(outcome, HearthError):
         raise outcome
@@ -76,33 +80,50 @@ def _with_profiles(site: Site, new: Sequence[NewTask | HearthError]) -> list[_It
 
 
 def _insert_once(
-    connection: Connection, account_id: int, items: Sequence[_Item], now: int, request: Once | None, began: int
+    connection: Connection,
+    account_id: int,
+    items: Sequence[_Item],
+    now: int,
+    request: Once | None,
+    began: int,
+    rules: HardwareRules,
 ) -> Done:
     def make() -> list[Outcome]:
-        told = iter(insert(connection, account_id, [item for item in items if isinstance(item, tuple)], now))
+        told = iter(insert(connection, account_id, [item for item in items if isinstance(item, tuple)], now, rules))
         return [next(told) if isinstance(item, tuple) else item for item in items]
 
     return once(connection, account_id, request, began, make)
 
 
 def insert(
-    connection: Connection, account_id: int, new: Sequence[tuple[NewTask, Profile | None]], now: int
+    connection: Connection,
+    account_id: int,
+    new: Sequence[tuple[NewTask, Profile | None]],
+    now: int,
+    rules: HardwareRules = NO_RULES,
 ) -> list[str | HearthError]:
     """Store what can be accepted, in one transaction."""
     counters = accounts_counters.lock(connection, [account_id])[account_id]
     checks = _Checks(connection, account_id, counters, [task for task, _ in new], now)
+    shaper = Shaper(connection, rules)
     outcomes: list[str | HearthError] = []
     rows = []
+    asked: list[Shape] = []
     for task, profile in new:
         try:
-            checks.require(task, profile)
+            profile = checks.require_profile(task, profile)
+            shape = shaper.shape(profile, task.spec)
+            checks.require(task)
         except HearthError as refusal:
             outcomes.append(refusal)
         else:
-            assert profile is not None
-            rows.append(_row(account_id, task, profile, now))
+            rows.append(_row(account_id, task, shape, now))
+            asked.append(shape)
             outcomes.append(task.uuid)
     if rows:
+        shape_ids = shapes.ids_of(connection, account_id, set(asked))
+        for row, shape in zip(rows, asked, strict=True):
+            row["shape_id"] = shape_ids[shape]
         tasks.insert_many(connection, rows)
         accepted = [task for (task, _), outcome in zip(new, outcomes, strict=True) if isinstance(outcome, str)]
         ids = tasks.ids_of(connection, [task.uuid for task in accepted])
@@ -140,10 +161,15 @@ class _Checks:
         names = {resource.name for task in new for resource in task.spec.resources}
         self.absent = {name for name in names if buckets.find(connection, account_id, name) is None}
 
-    def require(self, task: NewTask, profile: Profile | None) -> None:
-        """Raise when the task cannot be accepted; else count it."""
+    @staticmethod
+    def require_profile(task: NewTask, profile: Profile | None) -> Profile:
+        """Return the profile; raise when there is none."""
         if profile is None:
             raise Invalid("profile", f"there is no profile '{task.profile}'; GET /profiles lists those that there are")
+        return profile
+
+    def require(self, task: NewTask) -> None:
+        """Raise when the task cannot be accepted; else count it."""
         for resource in task.spec.resources:
             if resource.name in self.absent:
                 raise Missing("bucket", resource.name)
@@ -164,10 +190,8 @@ class _Checks:
         self.have += 1
 
 
-def _row(account_id: int, task: NewTask, profile: Profile, now: int) -> dict[str, object]:
+def _row(account_id: int, task: NewTask, shape: Shape, now: int) -> dict[str, object]:
     numbers = str(task.numbers)
-    need = demand(profile, task.spec.hardware)
-    scheduling = SchedulingClass.FLEX if task.spec.scheduling is None else task.spec.scheduling
     total = task.spec.retries.total
     each = task.spec.retries.per_instance or task.spec.max_retries_per_instance
     return {
@@ -183,9 +207,9 @@ def _row(account_id: int, task: NewTask, profile: Profile, now: int) -> dict[str
         "waiting_count": len(task.numbers),
         "retry_total": total,
         "retry_per_instance": each,
-        "demand_cores": need.cores,
-        "demand_memory": need.memory_bytes,
-        "scheduling": int(scheduling),
+        "demand_cores": shape.cores,
+        "demand_memory": shape.memory_bytes,
+        "scheduling": int(shape.scheduling),
         "priority": task.priority,
         "state": TaskState.SUBMITTED.value,
         "state_changed_at": now,

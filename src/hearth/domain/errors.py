@@ -2,6 +2,7 @@
 
 HearthError
 ├── Invalid             400  the request is wrong; `field` says where
+├── HardwareRefused     402
 ├── NotAllowed          403
 │   └── QuotaExceeded   403
 ├── Missing             404
@@ -36,6 +37,20 @@ class Invalid(HearthError):
         super().__init__(f"{field}: {message}" if field else message)
         self.field = field
         self.reason = message
+
+
+class HardwareRefused(HearthError):
+    """No node of this site has, or ever had, what is asked for by name."""
+
+    status = 402
+
+    def __init__(self, what: str, name: str) -> None:
+        super().__init__(
+            f"hardware constraint not allowed: no node of this site has the {what} '{name[:200]}'; "
+            "GET /hardware-constraints lists what there is, and the site may map names with specification_aliases"
+        )
+        self.what = what
+        self.name = name
 
 
 class NotAllowed(HearthError):

@@ -53,6 +53,7 @@ async def test_a_submitted_task_waits_whole(world: World):
 
 async def test_a_million_instances_cost_the_rows_of_one(world: World):
     account = await world.account()
+    await world.submit(account)  # the first of its shape
     empty = await world.store.read(row_counts)
     with statements(world.store.engine) as one:
         await world.submit(account, 1)
