@@ -102,6 +102,7 @@ class Loops:
     async def _expire_leases(self) -> None:
         site = self._site
         lease = int(site.settings.lease_seconds * SECOND)
+        site.usages.forget_silent(site.now() - lease)
         changes = await site.store.write(
             expire, site.now(), not_before=site.started_at + lease, losses_allowed=site.settings.losses_allowed
         )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hearth.control.accounts import Accounts
 from hearth.control.blobs import BlobStore
 from hearth.control.fleet import Fleet
 from hearth.control.profiles import Profiles
+from hearth.control.usage import Usages
 from hearth.settings import Settings
 from hearth.store.door import Store
 
@@ -30,3 +31,4 @@ class Site:
     api_url: str
     storage_url: str
     work_waits: Callable[[], None]  # tell the dispatcher that there may be something to place
+    usages: Usages = field(default_factory=Usages)
