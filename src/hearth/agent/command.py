@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from hearth.agent.attempt import Key
 from hearth.agent.folders import Folders, key_text
 from hearth.agent.runtime.base import Image, RunSpec, Runtime
-from hearth.domain.command import environment, words
+from hearth.domain.command import SECRET_PREFIX, environment, words
 from hearth.domain.errors import Invalid
 from hearth.wire.agent import Work
 
@@ -41,10 +41,11 @@ def run_spec(work: Work, key: Key, folders: Folders, runtime: Runtime) -> RunSpe
         ) from None
     if not argv and image is None:
         raise Invalid("DOCKER_CMD", "it is empty, and there is no image whose own command could run; set it")
+    inner = {name for hidden in work.unexported for name in (hidden, hidden.removeprefix(SECRET_PREFIX))}
     return RunSpec(
         key=key_text(key),
         argv=argv,
-        environment=values,
+        environment={name: value for name, value in values.items() if name not in inner},
         directory=job,
         stdout=folders.stdout(key),
         stderr=folders.stderr(key),

@@ -49,7 +49,10 @@ class BodyReader(Generic[T]):
             if not body.strip() if isinstance(body, bytes) else False:
                 return self._empty()
             raise not_json(error) from None
-        value = self._shape.fold(loads(body), "", unknown)
+        told = loads(body)
+        if told is None and self._may_be_empty:
+            return self.message()
+        value = self._shape.fold(told, "", unknown)
         try:
             return msgspec.convert(value, self.message)
         except msgspec.ValidationError as error:

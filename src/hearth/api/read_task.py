@@ -142,11 +142,11 @@ def _spec(told: TaskSubmit, from_ranges: bool) -> TaskSpec:
         default_cache_ttl_seconds=limits.count("defaultResourcesCacheTTLSec", told.default_resources_cache_ttl_sec),
         result_bucket=_result_bucket(told),
         results_prefix=_text("resultsBucketPrefix", told.results_bucket_prefix),
-        results_whitelist=_pattern("resultsWhitelist", told.results_whitelist),
-        results_blacklist=_pattern("resultsBlacklist", told.results_blacklist),
+        results_whitelist=read_pattern("resultsWhitelist", told.results_whitelist),
+        results_blacklist=read_pattern("resultsBlacklist", told.results_blacklist),
         results_cache_ttl_seconds=limits.count("resultsCacheTTLSec", told.results_cache_ttl_sec),
-        snapshot_whitelist=_pattern("snapshotWhitelist", told.snapshot_whitelist),
-        snapshot_blacklist=_pattern("snapshotBlacklist", told.snapshot_blacklist),
+        snapshot_whitelist=read_pattern("snapshotWhitelist", told.snapshot_whitelist),
+        snapshot_blacklist=read_pattern("snapshotBlacklist", told.snapshot_blacklist),
         snapshot_bucket=limits.bucket_name("snapshotBucket", told.snapshot_bucket) if told.snapshot_bucket else "",
         snapshot_prefix=_text("snapshotBucketPrefix", told.snapshot_bucket_prefix),
         tags=limits.tags(told.tags) if told.tags else (),
@@ -179,7 +179,7 @@ def _text(field: str, value: str | None) -> str:
     return limits.text(field, value) if value else ""
 
 
-def _pattern(field: str, value: str | None) -> str:
+def read_pattern(field: str, value: str | None) -> str:
     """Return a filter; one that has constants in it can be judged only when they are known."""
     if not value:
         return ""
@@ -282,10 +282,9 @@ def _forced_constants(told: TaskSubmit) -> tuple[dict[str, object], ...]:
         place = f"forcedConstants[{index}]"
         kept: dict[str, object] = {
             "constantName": limits.text(f"{place}.constantName", forced.constant_name),
-            "forcedValue": limits.text(
-                f"{place}.forcedValue", "" if forced.forced_value is None else limits.as_text(forced.forced_value)
-            ),
         }
+        if forced.forced_value is not None:
+            kept["forcedValue"] = limits.text(f"{place}.forcedValue", limits.as_text(forced.forced_value))
         if forced.force_export_in_environment is not None:
             kept["forceExportInEnvironment"] = forced.force_export_in_environment
         if forced.access is not None:

@@ -15,6 +15,7 @@ from hearth.control.accounts import Account
 from hearth.control.site import Site
 from hearth.domain.spec import ResourceBucket, SchedulingClass, TaskSpec
 from hearth.domain.task import TaskState
+from hearth.store.queries.snapshots import own_filter
 from hearth.store.queries.task_view import TaskView
 from hearth.store.queries.tasks import TaskRow, spec_from_json
 from hearth_client.messages.submissions import (
@@ -80,12 +81,13 @@ def render_task(view: TaskView, how: Rendering) -> Task:
     row, spec = view.row, view.spec
     at_work = sum(max(0, (i.exited_at or how.now) - i.started_at) for i in view.live if i.started_at is not None)
     plain = not spec.resources_are_advanced
+    copied = own_filter(row.snapshot_filter, spec)
     return Task(
         **_summary(row, spec, how, row.execution_microseconds + at_work),
         errors=_errors(view),
         completed_instances=[completed(i, row.demand_cores, how.storage_host) for i in reversed(view.ended)],
         results_count=row.results_count,
-        snapshot_interval=0,
+        snapshot_interval=row.snapshot_interval,
         constants=_shown_constants(spec),
         constraints=_pairs(spec.constraints),
         forced_constants=[_shown_forced_constant(forced) for forced in spec.forced_constants],
@@ -99,10 +101,10 @@ def render_task(view: TaskView, how: Rendering) -> Task:
         default_resources_cache_ttl_sec=spec.default_cache_ttl_seconds,
         results_whitelist=spec.results_whitelist or None,
         results_blacklist=spec.results_blacklist or None,
-        snapshot_whitelist=spec.snapshot_whitelist or None,
-        snapshot_blacklist=spec.snapshot_blacklist or None,
-        snapshot_bucket=spec.snapshot_bucket or None,
-        snapshot_bucket_prefix=spec.snapshot_prefix or None,
+        snapshot_whitelist=copied.whitelist or None,
+        snapshot_blacklist=copied.blacklist or None,
+        snapshot_bucket=copied.bucket or None,
+        snapshot_bucket_prefix=copied.prefix or None,
         tags=list(spec.tags),
         labels=spec.labels,
         dependencies=Dependencies(depends_on=list(spec.dependencies.depends_on), advanced_depends_on=[]),
@@ -184,6 +186,8 @@ def _shown_constants(spec: TaskSpec) -> list[KeyValue]:
 
 def _shown_forced_constant(told: Mapping[str, object]) -> ForcedConstant:
     forced = msgspec.convert(told, ForcedConstant)
+    if forced.forced_value is None:
+        return forced
     value = secret_constants.shown(forced.constant_name, str(forced.forced_value))
     return msgspec.structs.replace(forced, forced_value=value)
 

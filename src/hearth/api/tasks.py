@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
-from litestar import Controller, Response, delete, get, post, put
+from litestar import Controller, Response, delete, get, patch, post, put
 from litestar.params import FromQuery
 from sqlalchemy import Connection
 
@@ -19,9 +19,9 @@ from hearth.api.submit import SUBMISSION
 from hearth.control import find
 from hearth.control.cancel import cancel_task
 from hearth.control.delete import delete_task
+from hearth.control.push import push_resources
 from hearth.control.update import update_task
 from hearth.domain.errors import Invalid
-from hearth.domain.spec import TaskSpec
 from hearth.store.queries import task_view
 from hearth.store.queries.instances import InstanceRow
 from hearth.store.queries.tasks import TaskRow
@@ -58,10 +58,14 @@ class Tasks(Controller):
         constants = None if told.constants is None else limits.constants("constants", told.constants)
         tags = None if told.tags is None else limits.tags(told.tags)
         site, account = site_of(request), caller(request)
-        if constants is not None and secret_constants.SHOWN in constants.values():
-            constants = secret_constants.kept(constants, (await _spec_of(request, ident)).constants)
-        await update_task(site, account.id, ident, constants, tags)
+        await update_task(site, account.id, ident, constants, tags, secret_constants.kept)
         return done(unknown)
+
+    @patch("/{ident:str}")
+    async def push(self, request: ApiRequest, ident: PathText) -> Response[None]:
+        """Bring new and changed files of the task's buckets to its running instances; none is taken away."""
+        await push_resources(site_of(request), caller(request).id, ident)
+        return done()
 
     @delete("/{ident:str}", status_code=200)
     async def delete(self, request: ApiRequest, ident: PathText) -> Response[None]:
@@ -121,8 +125,3 @@ def _instances(
 ) -> tuple[TaskRow, list[InstanceRow]]:
     row = find.task(connection, account_id, ident)
     return row, task_view.ended_page(connection, row.id, after, limit + 1)
-
-
-async def _spec_of(request: ApiRequest, ident: str) -> TaskSpec:
-    row = await site_of(request).store.read(find.task, caller(request).id, ident)
-    return row.parsed_spec()

@@ -27,19 +27,19 @@ PARTS_AT_ONCE = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Triggered:
-    """A snapshot that was just triggered, and what nodes must be told."""
+class Seen:
+    """A snapshot, whose it is, and the first of its failures: instances, and why."""
 
-    row: SnapshotRow
     task_uuid: str
-    orders: list[Told]
+    row: SnapshotRow
+    failures: list[tuple[int, str]]
 
 
-async def take_snapshot(site: Site, account_id: int, ident: str, wish: Wish) -> Triggered:
+async def take_snapshot(site: Site, account_id: int, ident: str, wish: Wish) -> Seen:
     """Take one snapshot now."""
-    triggered = await site.store.write(trigger, account_id, ident, wish, site.now(), site.new_uuid)
-    site.fleet.snapshot(triggered.orders)
-    return triggered
+    seen, orders = await site.store.write(trigger, account_id, ident, wish, site.now(), site.new_uuid)
+    site.fleet.snapshot(orders)
+    return seen
 
 
 async def take_periodic_snapshots(site: Site, account_id: int, ident: str, interval: int, wish: Wish) -> None:
@@ -58,8 +58,11 @@ async def take_due_snapshots(site: Site) -> None:
 
 def trigger(
     connection: Connection, account_id: int, ident: str, wish: Wish, now: int, new_uuid: Callable[[], str]
-) -> Triggered:
-    """Trigger a snapshot in the caller's transaction. Without an instance that runs it is over at once."""
+) -> tuple[Seen, list[Told]]:
+    """Trigger a snapshot in the caller's transaction; return it and what nodes must be told.
+
+    Without an instance that runs it is over at once.
+    """
     task_id = find.task(connection, account_id, ident).id
     tasks.lock_standings(connection, [task_id])
     row = find.task(connection, account_id, ident)  # as it is now that nobody else changes it
@@ -73,7 +76,7 @@ def trigger(
     made = _begin(connection, row.account_id, task_id, row.uuid, chosen, now, new_uuid, is_periodic=False)
     if made.open_parts:
         tasks.set_columns(connection, task_id, {"open_snapshots": row.open_snapshots + 1})
-    return Triggered(made, row.uuid, orders_for({made.id: made}, snapshots.open_of(connection, made.id)))
+    return Seen(row.uuid, made, []), orders_for({made.id: made}, snapshots.open_of(connection, made.id))
 
 
 def schedule(connection: Connection, account_id: int, ident: str, interval: int, wish: Wish, now: int) -> None:
@@ -123,13 +126,13 @@ def trigger_due(connection: Connection, now: int, new_uuid: Callable[[], str]) -
     return orders, len(planned) == DUE_AT_ONCE or len(planned) < len(due)
 
 
-def look(connection: Connection, account_id: int, ident: str, name: str) -> tuple[str, SnapshotRow, list[tuple[int, str]]]:
-    """Return a snapshot with its task's uuid and the first of its failures; raise `Missing` when it is not there."""
+def look(connection: Connection, account_id: int, ident: str, name: str) -> Seen:
+    """Return a snapshot; raise `Missing` when it is not there."""
     task = find.task(connection, account_id, ident)
     row = snapshots.find(connection, task.id, name)
     if row is None:
         raise Missing("snapshot", name)
-    return task.uuid, row, snapshots.failures(connection, row.id) if row.failed_parts else []
+    return Seen(task.uuid, row, snapshots.failures(connection, row.id) if row.failed_parts else [])
 
 
 def _begin_due(connection: Connection, task: Due, now: int, new_uuid: Callable[[], str]) -> SnapshotRow:

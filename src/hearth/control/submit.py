@@ -12,6 +12,7 @@ from hearth.control.hardware import NO_RULES, HardwareRules, Shaper
 from hearth.control.once import Done, Once, Outcome, nth_slice, once
 from hearth.control.site import Site
 from hearth.domain.demand import Shape
+from hearth.domain.constants import run_seconds
 from hearth.domain.errors import Conflict, HearthError, Invalid, Missing
 from hearth.domain.profile import Profile
 from hearth.domain.quota import Limits, require_room_for_tasks
@@ -170,6 +171,7 @@ class _Checks:
 
     def require(self, task: NewTask) -> None:
         """Raise when the task cannot be accepted; else count it."""
+        run_seconds(profile, task.spec)
         for resource in task.spec.resources:
             if resource.name in self.absent:
                 raise Missing("bucket", resource.name)

@@ -96,6 +96,7 @@ class Work(msgspec.Struct, frozen=True, omit_defaults=True):
     output_bytes: int = 0  # how much the server keeps of each stream of an instance, the newest; 0: not said
     run_seconds: int = 0  # how long one run may take before it is ended; 0: for ever
     resources_version: int = 0  # how often the user pushed new resources
+    unexported: list[str] = []  # constants that are no variables of the environment
 
 
 class Leased(msgspec.Struct, frozen=True, array_like=True):

@@ -27,18 +27,19 @@ class Due:
     ended_at: int | None
 
 
-_COLUMNS = (
-    tasks.c.id,
-    tasks.c.account_id,
-    tasks.c.uuid,
-    tasks.c.spec,
-    tasks.c.snapshot_filter,
-    tasks.c.snapshot_interval,
-    tasks.c.open_snapshots,
-    tasks.c.running_count,
-    tasks.c.created_at,
-    tasks.c.ended_at,
+_NAMES = (
+    "id",
+    "account_id",
+    "uuid",
+    "spec",
+    "snapshot_filter",
+    "snapshot_interval",
+    "open_snapshots",
+    "running_count",
+    "created_at",
+    "ended_at",
 )
+_COLUMNS = tuple(tasks.c[_column] for _column in _NAMES)
 _due = (
     select(*_COLUMNS)
     .where(tasks.c.snapshot_next_at.is_not(None), tasks.c.snapshot_next_at <= bindparam("now"))
