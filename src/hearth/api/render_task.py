@@ -179,9 +179,7 @@ def _errors(view: TaskView) -> list[TaskError]:
 
 
 def _shown_constants(spec: TaskSpec) -> list[KeyValue]:
-    return [
-        KeyValue(key=key, value=secret_constants.shown(key, value)) for key, value in spec.constants.items()
-    ]
+    return [KeyValue(key=key, value=secret_constants.shown(key, value)) for key, value in spec.constants.items()]
 
 
 def _shown_forced_constant(told: Mapping[str, object]) -> ForcedConstant:

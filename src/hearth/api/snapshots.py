@@ -38,8 +38,9 @@ class Snapshots(Controller):
     async def once(self, request: ApiRequest, ident: PathText) -> Response[Snapshot]:
         """Copy what the running instances have made so far; filters in the body count this once."""
         unknown: dict[Unknown, None] = {}
-        wish = _wish(await read(request, _ONCE, unknown))
-        return answer(_shown(await take_snapshot(site_of(request), caller(request).id, ident, wish)), unknown)
+        told = await read(request, _ONCE, unknown)
+        seen = await take_snapshot(site_of(request), caller(request).id, ident, _wish(told))
+        return answer(_shown(seen), unknown)
 
     @post("/{ident:str}/snapshot/periodic", status_code=200, opt={"body": PeriodicSnapshot})
     async def periodic(self, request: ApiRequest, ident: PathText) -> Response[None]:

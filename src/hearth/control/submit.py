@@ -11,8 +11,8 @@ from hearth.control.accounts import Account
 from hearth.control.hardware import NO_RULES, HardwareRules, Shaper
 from hearth.control.once import Done, Once, Outcome, nth_slice, once
 from hearth.control.site import Site
-from hearth.domain.demand import Shape
 from hearth.domain.constants import run_seconds
+from hearth.domain.demand import Shape
 from hearth.domain.errors import Conflict, HearthError, Invalid, Missing
 from hearth.domain.profile import Profile
 from hearth.domain.quota import Limits, require_room_for_tasks
@@ -164,14 +164,14 @@ class _Checks:
 
     @staticmethod
     def require_profile(task: NewTask, profile: Profile | None) -> Profile:
-        """Return the profile; raise when there is none."""
+        """Return the profile; raise when there is none, or it cannot make sense of the task's constants."""
         if profile is None:
             raise Invalid("profile", f"there is no profile '{task.profile}'; GET /profiles lists those that there are")
+        run_seconds(profile, task.spec)
         return profile
 
     def require(self, task: NewTask) -> None:
         """Raise when the task cannot be accepted; else count it."""
-        run_seconds(profile, task.spec)
         for resource in task.spec.resources:
             if resource.name in self.absent:
                 raise Missing("bucket", resource.name)
