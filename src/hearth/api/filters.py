@@ -3,220 +3,284 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from math import isfinite
 from typing import Any, Final
 
 from hearth.domain.errors import Invalid
+from hearth.domain.pattern import Pattern, PatternRefused
 from hearth.domain.task import TaskState
-from hearth.store.queries.task_search import Filter, Leaf, Node, Operator, Pattern, Special
-from hearth_client.messages.times import parse_date
+from hearth.store.queries.task_fields import FIELDS, PROJECT, Field, Kind, field_named
+from hearth.store.queries.task_filter import ONE_OF, Filter, Leaf, Node, Operator, checker
+from hearth_client.messages.times import NEVER, parse_date
 from hearth_client.timespan import SECOND, parse_timespan
 
-_DEPTH: Final = 20
-_PARTS: Final = 500
-_GAPS: Final = 4  # more of them make matching slow
+DEPTH: Final = 20
+PARTS: Final = 500
+VALUES: Final = 1000
+
 _OPERATORS: Final = {operator.value.lower(): operator for operator in Operator}
+_EQUALITIES: Final = (*ONE_OF, Operator.NOT_EQUAL, Operator.NOT_IN)
+# States are compared as they are spelled; clients spell them in any case.
+_STATES: Final = {state.value.lower(): state.value for state in TaskState}
+_SHOWN_ONLY: Final = (
+    "status",
+    "errors",
+    "completedInstances",
+    "clusterInfo",
+    "forcedConstants",
+    "forcedNetworkRules",
+    "secretsAccessRights",
+)
+_GROUPS: Final = {
+    "dependencies": "dependencies.dependsOn",
+    "privileges": "privileges.exportApiAndStorageCredentialsInEnvironment",
+    "retrysettings": "retrySettings.maxTotalRetries' or 'retrySettings.maxPerInstanceRetries",
+    "advancedresourcebuckets": "advancedResourceBuckets.bucketName",
+}
+_NEVER: Final = parse_date(NEVER)
 
 
 @dataclass(frozen=True, slots=True)
-class _Field:
-    name: str
-    column: str | Special
-    read: Callable[[str, Any], Any]
+class Projects:
+    """The projects of the caller by number; of tasks without one the default is shown."""
+
+    uuids: Mapping[int, str]
+    default: str | None = None
 
 
-def _text(field: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise Invalid(field, f"expected text, got {value!r}")
-    return value
-
-
-def _uuid(field: str, value: Any) -> str:
-    return _text(field, value).lower()
-
-
-def _number(field: str, value: Any) -> float:
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            raise Invalid(field, f"expected a number, got '{value[:60]}'") from None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Invalid(field, f"expected a number, got {value!r}")
-    return value
-
-
-def _date(field: str, value: Any) -> int:
-    try:
-        return parse_date(_text(field, value))
-    except ValueError as error:
-        raise Invalid(field, str(error)) from None
-
-
-def _span(field: str, value: Any) -> int:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return int(value * SECOND)
-    try:
-        return parse_timespan(_text(field, value))
-    except ValueError as error:
-        raise Invalid(field, str(error)) from None
-
-
-_FIELDS: Final = {
-    field.name.lower(): field
-    for field in (
-        _Field("uuid", "uuid", _uuid),
-        _Field("name", "name", _text),
-        _Field("shortname", "shortname", _text),
-        _Field("profile", "profile", _text),
-        _Field("state", "state", _text),
-        _Field("previousState", "previous_state", _text),
-        _Field("tags", Special.TAGS, _text),
-        _Field("creationDate", "created_at", _date),
-        _Field("endDate", "ended_at", _date),
-        _Field("lastModified", "modified_at", _date),
-        _Field("stateTransitionTime", "state_changed_at", _date),
-        _Field("previousStateTransitionTime", "previous_state_changed_at", _date),
-        _Field("instanceCount", "instance_total", _number),
-        _Field("totalInstanceCount", "instance_total", _number),
-        _Field("runningInstanceCount", "running_count", _number),
-        _Field("resultsCount", "results_count", _number),
-        _Field("priority", "priority", _number),
-        _Field("executionTime", "execution_microseconds", _span),
-        _Field("poolUuid", Special.NOTHING, _text),
-        _Field("jobUuid", Special.NOTHING, _text),
-    )
-}
-# States are compared as they are spelled; clients spell them in any case.
-_STATES: Final = {state.value.lower(): state.value for state in TaskState}
-
-
-def read_filter(told: Mapping[str, Any] | None) -> Filter | None:
+def read_filter(told: Mapping[str, Any] | None, projects: Projects) -> Filter | None:
     """Return the filter; raise `Invalid` naming the part that is wrong."""
     if told is None or told == {}:
         return None
-    return _Reader().read(told, "filter", 0)
+    return _Reader(projects).read(told, "filter", 0)
 
 
 class _Reader:
-    def __init__(self) -> None:
+    def __init__(self, projects: Projects) -> None:
+        self._projects = projects
         self._parts = 0
+        self._values = 0
 
     def read(self, told: Any, place: str, depth: int) -> Filter:
         self._parts += 1
-        if depth > _DEPTH or self._parts > _PARTS:
-            raise Invalid(place, f"is too large: at most {_PARTS} parts, {_DEPTH} deep")
+        if depth > DEPTH:
+            raise Invalid(place, f"is nested too deeply: at most {DEPTH} levels are possible")
+        if self._parts > PARTS:
+            raise Invalid(place, f"is one part too many: a filter has at most {PARTS}; In takes many values in one")
         if not isinstance(told, Mapping):
-            raise Invalid(place, f"expected an object, got {type(told).__name__}")
+            raise Invalid(place, f'expected an object such as {{"operator": "Equal", ...}}, got {_shown(told)}')
         parts = {str(key).lower(): value for key, value in told.items()}
         operator = parts.get("operator")
         if not isinstance(operator, str):
-            raise Invalid(f"{place}.operator", "is missing")
-        if operator.lower() in ("and", "or"):
-            filters = parts.get("filters")
-            if not isinstance(filters, list):
-                raise Invalid(f"{place}.filters", f"expected a list of filters for {operator}")
-            return Node(
-                operator.lower() == "and",
-                tuple(self.read(one, f"{place}.filters[{i}]", depth + 1) for i, one in enumerate(filters)),
-            )
-        return _leaf(parts, operator, place)
-
-
-def _leaf(parts: Mapping[str, Any], told_operator: str, place: str) -> Leaf:
-    operator = _OPERATORS.get(told_operator.lower())
-    if operator is None:
-        raise Invalid(
-            f"{place}.operator",
-            f"'{told_operator[:60]}' is none of And, Or, {', '.join(one.value for one in Operator)}",
+            raise Invalid(f"{place}.operator", "is missing" if operator is None else f"expected text, got {operator!r}")
+        if operator.lower() not in ("and", "or"):
+            return self._leaf(parts, operator, place)
+        filters = parts.get("filters")
+        if not isinstance(filters, list):
+            raise Invalid(f"{place}.filters", f"expected a list of filters for {operator}, got {_shown(filters)}")
+        return Node(
+            operator.lower() == "and",
+            tuple(self.read(one, f"{place}.filters[{i}]", depth + 1) for i, one in enumerate(filters)),
         )
-    told_field = parts.get("field")
-    if not isinstance(told_field, str):
-        raise Invalid(f"{place}.field", "is missing")
-    field = _field(told_field, f"{place}.field")
-    where = f"{place}.value"
-    if operator in (Operator.IN, Operator.NOT_IN):
-        values = parts.get("values", parts.get("value"))
+
+    def _leaf(self, parts: Mapping[str, Any], told_operator: str, place: str) -> Filter:
+        operator = _OPERATORS.get(told_operator.lower())
+        if operator is None:
+            names = ", ".join(one.value for one in Operator)
+            raise Invalid(f"{place}.operator", f"'{told_operator[:60]}' is none of And, Or, {names}")
+        field = self._field(parts.get("field"), f"{place}.field")
+        if operator in (Operator.IN, Operator.NOT_IN):
+            return self._coded(Leaf(field, operator, self._several(field, parts, operator, place)))
+        where = f"{place}.value"
+        if "value" not in parts:
+            raise Invalid(where, "is missing")
+        told = parts["value"]
+        if operator is Operator.MATCHES:
+            return self._coded(Leaf(field, operator, (_pattern(field, told, place),)))
+        if operator not in _EQUALITIES:
+            if field.kind in (Kind.TEXTS, Kind.FLAG):
+                raise Invalid(
+                    f"{place}.operator",
+                    f"{operator.value} is not possible for {field.name}, which is {field.kind.value}; possible are "
+                    + (
+                        "Equal (one is it), NotEqual, In, NotIn, Like"
+                        if field.kind is Kind.TEXTS
+                        else "Equal, NotEqual"
+                    ),
+                )
+            if told is None:
+                raise Invalid(where, f"may not be null for {operator.value}; Equal and NotEqual compare with null")
+            return self._coded(Leaf(field, operator, (_value(field, where, told),)))
+        return self._coded(Leaf(field, operator, (_or_never(_value(field, where, told)),)))
+
+    def _several(self, field: Field, parts: Mapping[str, Any], operator: Operator, place: str) -> tuple[Any, ...]:
+        name = "values" if parts.get("values") is not None or "value" not in parts else "value"
+        values = parts.get(name)
         if not isinstance(values, list):
-            raise Invalid(f"{place}.values", f"expected a list for {operator.value}")
-        if len(values) > _PARTS:
-            raise Invalid(f"{place}.values", f"there are {len(values)}, at most {_PARTS} are possible")
-        return Leaf(
-            field.column, operator, tuple(_value(field, f"{place}.values[{i}]", v) for i, v in enumerate(values))
+            raise Invalid(f"{place}.{name}", f"expected a list for {operator.value}, got {_shown(values)}")
+        self._values += len(values)
+        if self._values > VALUES:
+            raise Invalid(f"{place}.{name}", f"at most {VALUES} values are possible in one filter; ask several times")
+        return tuple(
+            dict.fromkeys(_or_never(_value(field, f"{place}.{name}[{i}]", value)) for i, value in enumerate(values))
         )
-    if "value" not in parts:
-        raise Invalid(where, "is missing")
-    if operator is Operator.MATCHES:
-        if field.column is Special.TAGS or field.read not in (_text, _uuid):
-            raise Invalid(f"{place}.operator", f"Like is possible for text, and {field.name} is not text")
-        pattern = read_pattern(_text(where, parts["value"]), where)
-        return Leaf(field.column, operator, (pattern,))
-    value = _value(field, where, parts["value"])
-    if value is None and operator not in (Operator.EQUAL, Operator.NOT_EQUAL):
-        raise Invalid(where, f"may not be null for {operator.value}")
-    if field.column is Special.TAGS and operator not in (Operator.EQUAL, Operator.NOT_EQUAL):
-        raise Invalid(f"{place}.operator", f"{operator.value} is not possible for tags; Equal means that one is there")
-    return Leaf(field.column, operator, (value,))
 
-
-def _field(told: str, place: str) -> _Field:
-    field = _FIELDS.get(told.lower())
-    if field is not None:
+    def _field(self, told: Any, place: str) -> Field:
+        if not isinstance(told, str):
+            raise Invalid(place, "is missing" if told is None else f"expected text, got {_shown(told)}")
+        field = field_named(told)
+        if field is None:
+            raise Invalid(place, _no_field(told))
+        if field.name == PROJECT:
+            uuids = self._projects.uuids
+            return replace(field, codes={**uuids, None: self._projects.default}, spellings=_Lower())
+        if field.column in ("state", "previous_state"):
+            return replace(field, spellings=_STATES)
+        if field.column == "uuid":
+            return replace(field, spellings=_Lower())
+        if field.codes is not None:
+            return replace(field, spellings={str(text).lower(): str(text) for text in field.codes.values()})
         return field
-    close = get_close_matches(told.lower()[:100], _FIELDS, n=1)
-    hint = f"; did you mean '{_FIELDS[close[0]].name}'?" if close else ""
-    names = ", ".join(sorted(one.name for one in _FIELDS.values()))
-    raise Invalid(place, f"'{told[:60]}' cannot be filtered by{hint}; possible are {names}")
+
+    def _coded(self, leaf: Leaf) -> Filter:
+        """Replace a comparison of what is shown by one of the values that are shown so."""
+        field = leaf.field
+        if field.codes is None:
+            return leaf if field.spellings is None else replace(leaf, field=replace(field, spellings=None))
+        seen = Field(field.name, field.kind, columns=("shown",))
+        check = checker(replace(leaf, field=seen), {"shown": 0}, 0)
+        passing = tuple(code for code, text in field.codes.items() if check((text,)))
+        return Leaf(replace(field, kind=Kind.NUMBER, codes=None, spellings=None), Operator.IN, passing)
 
 
-def _value(field: _Field, place: str, value: Any) -> Any:
-    if value is None:
+class _Lower(dict[str, str]):
+    """Spells every text in lower case."""
+
+    def get(self, key: str, default: Any = None) -> str:
+        return key
+
+
+def _no_field(told: str) -> str:
+    shown = told[:60]
+    if told.lower() in _GROUPS:
+        return f"'{shown}' cannot be filtered by as a whole: write '{_GROUPS[told.lower()]}'"
+    if told.lower() in {name.lower() for name in _SHOWN_ONLY}:
+        return f"'{shown}' can be selected, and not filtered by"
+    close = get_close_matches(told.lower()[:100], FIELDS, n=1)
+    hint = f"; did you mean '{FIELDS[close[0]].name}'?" if close else ""
+    names = ", ".join(sorted(field.name for field in FIELDS.values()))
+    return f"'{shown}' cannot be filtered by{hint}; possible are {names}, constants.KEY, constraints.KEY, labels.KEY"
+
+
+# --- values --------------------------------------------------------------------------------------------------
+
+
+def _value(field: Field, place: str, told: Any) -> Any:
+    if told is None:
         return None
-    if field.column in ("state", "previous_state"):
-        text = _text(place, value)
-        return _STATES.get(text.lower(), text)
-    return field.read(place, value)
+    value = _READ[field.kind](place, told)
+    if field.spellings is not None:
+        return field.spellings.get(value.lower(), value)
+    return value
 
 
-def read_pattern(text: str, place: str) -> Pattern:
-    r"""Return a regular expression of the kind that is possible: `^`, `$`, `.`, `.*` and literal text.
+def _or_never(value: Any) -> Any:
+    """Return null for the date that stands for it in answers."""
+    return None if value == _NEVER else value
 
-    Others could keep the server busy for minutes with one short text. `\` makes the next character literal.
-    """
-    pieces: list[str | None] = []
-    literal: list[str] = []
-    rest = text
-    anchored = rest.startswith("^")
-    rest = rest[1:] if anchored else rest
-    at = 0
-    ends = False
-    while at < len(rest):
-        char = rest[at]
-        if char == "\\" and at + 1 < len(rest) and not rest[at + 1].isalnum():
-            literal.append(rest[at + 1])
-            at += 2
-            continue
-        if char == "$" and at == len(rest) - 1:
-            ends = True
-        elif rest.startswith(".*", at):
-            pieces.extend(("".join(literal), None))
-            literal = []
-            at += 1
-        elif char == ".":
-            literal.append("\0")
-        elif char in "\\^$*+?()[]{}|":
-            raise Invalid(
-                place, f"'{text[:60]}': of regular expressions only ^, $, . and .* are possible; write \\{char}"
-            )
-        else:
-            literal.append(char)
-        at += 1
-    pieces.append("".join(literal))
-    if not anchored:
-        pieces.insert(0, None)
-    if not ends:
-        pieces.append(None)
-    if sum(piece is None for piece in pieces) > _GAPS:
-        raise Invalid(place, f"'{text[:60]}' has too many '.*': at most {_GAPS - 2}")
-    return Pattern(tuple(piece for piece in pieces if piece != ""))
+
+def _text(place: str, told: Any) -> str:
+    if not isinstance(told, str):
+        raise Invalid(place, f'expected text such as "abc", got {_shown(told)}')
+    if "\0" in told:
+        raise Invalid(place, "may not have the character NUL in it")
+    return told
+
+
+def _member(place: str, told: Any) -> str:
+    """Read what may be in a list; of constants and labels also a pair as answers show it."""
+    if isinstance(told, Mapping):
+        pair = {str(key).lower(): value for key, value in told.items()}
+        if isinstance(pair.get("key"), str) and isinstance(pair.get("value"), str):
+            return _text(place, f"{pair['key']}={pair['value']}")
+    return _text(place, told)
+
+
+def _number(place: str, told: Any) -> float:
+    value: int | float | None = told
+    if isinstance(told, str):
+        try:
+            value = int(told)
+        except ValueError:
+            try:
+                value = float(told)
+            except ValueError:
+                value = None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Invalid(place, f"expected a number such as 3, got {_shown(told)}")
+    if abs(value) >= 1 << 31:  # no field is as large; the databases' numbers end somewhere
+        try:
+            value = float(value)
+        except OverflowError:
+            value = float("inf")
+    if not isfinite(value):
+        raise Invalid(place, f"expected a number such as 3, got {_shown(told)}")
+    return value
+
+
+def _date(place: str, told: Any) -> int:
+    try:
+        return parse_date(_text(place, told))
+    except ValueError as error:
+        raise Invalid(place, str(error)) from None
+
+
+def _span(place: str, told: Any) -> int:
+    if isinstance(told, int | float) and not isinstance(told, bool):
+        return int(_number(place, told) * SECOND)
+    if not isinstance(told, str):
+        raise Invalid(place, f'expected a time span such as "00:05:00" or seconds, got {_shown(told)}')
+    try:
+        return parse_timespan(told)
+    except ValueError as error:
+        raise Invalid(place, str(error)) from None
+
+
+def _flag(place: str, told: Any) -> bool:
+    value = {"true": True, "false": False}.get(told.lower()) if isinstance(told, str) else told
+    if not isinstance(value, bool):
+        raise Invalid(place, f"expected true or false, got {_shown(told)}")
+    return value
+
+
+_READ: Final[dict[Kind, Callable[[str, Any], Any]]] = {
+    Kind.TEXT: _text,
+    Kind.TEXTS: _member,
+    Kind.NUMBER: _number,
+    Kind.DATE: _date,
+    Kind.SPAN: _span,
+    Kind.FLAG: _flag,
+}
+
+
+def _pattern(field: Field, told: Any, place: str) -> Pattern:
+    if field.kind not in (Kind.TEXT, Kind.TEXTS):
+        raise Invalid(f"{place}.operator", f"Like is possible for text, and {field.name} is {field.kind.value}")
+    text = _text(f"{place}.value", told)
+    try:
+        return Pattern(text)
+    except PatternRefused as error:
+        raise Invalid(f"{place}.value", f"the pattern '{text[:60]}' {error}") from None
+
+
+def _shown(told: Any) -> str:
+    if told is None:
+        return "nothing"
+    if isinstance(told, dict):
+        return "an object"
+    if isinstance(told, list):
+        return "a list"
+    text = repr(told)
+    return text if len(text) <= 60 else f"{text[:60]}..."

@@ -45,7 +45,7 @@ class TaskLists(Controller):
     async def search(self, request: ApiRequest) -> Response[list[Task]]:
         """The tasks that pass a filter; with `select`, only some fields of each."""
         unknown: dict[Unknown, None] = {}
-        return await _whole(request, ask_for_search(await read(request, _search, unknown)), unknown)
+        return await _whole(request, ask_for_search(await read(request, _search, unknown), rendering(request)), unknown)
 
     @post("/paginate", status_code=200, opt={"body": PageRequest})
     async def paginate(self, request: ApiRequest) -> Response[Page[Task]]:
@@ -69,8 +69,9 @@ async def _whole(request: ApiRequest, ask: Ask, unknown: dict[Unknown, None] | N
 async def _paged(request: ApiRequest, *, summaries: bool) -> Response[Any]:
     unknown: dict[Unknown, None] = {}
     told = await read(request, _page, unknown)
-    ask = ask_for_page(told, summaries=summaries)
-    listing = await site_of(request).store.read(read_page, caller(request).id, ask, told.token, rendering(request))
+    site, account, how = site_of(request), caller(request), rendering(request)
+    ask = ask_for_page(told, account.id, how, site.accounts.keys, summaries=summaries)
+    listing = await site.store.read(read_page, account.id, ask, told.token, how)
     return encoded(msgspec.json.encode(listing), unknown)
 
 

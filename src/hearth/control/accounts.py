@@ -63,6 +63,11 @@ class Accounts:
         self._by_token: dict[bytes, tuple[int, Account | None]] = {}
         self._by_access_key: dict[str, tuple[int, tuple[AccountSecret, ...]]] = {}
 
+    @property
+    def keys(self) -> SiteKeys:
+        """The keys of the site."""
+        return self._keys
+
     async def create_account(self, email: str, limits: Limits | None = None) -> tuple[Account, str]:
         """Make an account with its default project; return it and its first token."""
         email = email.strip().lower()

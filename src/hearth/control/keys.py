@@ -39,11 +39,12 @@ class Sealed:
 
 
 class SiteKeys:
-    """Looks tokens up by HMAC and seals them with AES-GCM; two keys are derived from each one of the file."""
+    """Looks tokens up by HMAC and seals them with AES-GCM; three keys are derived from each one of the file."""
 
     def __init__(self, current: str, keys: Mapping[str, bytes]) -> None:
         self.current = current
         self._lookup = {key_id: _derived(key, "token look-up") for key_id, key in keys.items()}
+        self._signing = {key_id: _derived(key, "page tokens") for key_id, key in keys.items()}
         self._sealing = {key_id: AESGCM(_derived(key, "token sealing")) for key_id, key in keys.items()}
 
     def __repr__(self) -> str:
@@ -57,6 +58,15 @@ class SiteKeys:
         """Return all that a token may be stored under, the current key first."""
         others = [key for key_id, key in self._lookup.items() if key_id != self.current]
         return [self.lookup(token), *(hmac.digest(key, token.encode(), "sha256") for key in others)]
+
+    def sign(self, data: bytes) -> bytes:
+        """Return what shows, in 16 bytes, that this site said the data."""
+        return hmac.digest(self._signing[self.current], data, "sha256")[:16]
+
+    def signed(self, data: bytes, signature: bytes) -> bool:
+        """Answer whether the signature is of this data and one of the keys."""
+        mine = (hmac.digest(key, data, "sha256")[:16] for key in self._signing.values())
+        return any(hmac.compare_digest(one, signature) for one in mine)
 
     def seal(self, text: str, owner: str) -> Sealed:
         """Return the text so that only `open` with the same owner gives it back."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from hearth.domain.errors import Invalid
 
 SECRET_PREFIX = "QARNOT_SECRET__"
+SECRET_SHOWN = "[SECRET]"  # instead of the value of such a constant, wherever it is looked at
 # No machine takes more as the environment of a command.
 ENVIRONMENT_LIMIT = 2 << 20
 _REFERENCE = re.compile(r"\$\{([A-Za-z0-9_.\-]+)\}")

@@ -216,20 +216,26 @@ async def test_a_page_request_that_is_wrong_is_told_so(
 async def test_a_token_of_another_order_is_refused(api: httpx.AsyncClient, five: list[str]) -> None:
     token = (await api.post("/tasks/paginate", json={"maximumResults": 2})).json()["nextToken"]
     answer = await api.post("/tasks/paginate", json={"token": token, "orderBy": "name"})
-    assert answer.json()["message"] == "token: is of a page that was sorted otherwise"
+    assert answer.json()["message"] == (
+        "token: is of another question: send it with the filter, orderBy and orderType of the page before"
+    )
 
 
 async def test_a_filter_without_an_index_reads_a_few_rows_per_page_and_finds_all(
     api: httpx.AsyncClient, five: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(task_search, "WINDOW", 2)
-    rare = compare("state", "Equal", "Failure")
-    first = (await api.post("/tasks/paginate", json={"filter": rare})).json()
-    assert (first["data"], first["isTruncated"]) == ([], True)
-    assert await names(api, rare) == ["a"]
+    monkeypatch.setattr(task_search, "CHECKED", 2)
+    monkeypatch.setattr(task_search, "FEW", 0)
+    for rare in (compare("resultsCount", "Equal", 0), compare("executionTime", "Equal", "00:00:01")):
+        rare = all_of(rare, compare("previousState", "NotEqual", None), compare("totalInstanceCount", "LessThan", 3))
+        first = (await api.post("/tasks/paginate", json={"filter": rare})).json()
+        assert (first["data"], first["isTruncated"]) == ([], True)
+    assert await names(api, compare("name", "Like", "^a|nothing$")) == ["a"]
+    assert await names(api, compare("totalInstanceCount", "Equal", 1)) == ["a"]
     assert await names(api, one_of("tags", ["x", "y"])) == ["c", "b", "a"]
     assert await names(api, all_of(compare("tags", "Equal", "x"), compare("state", "Equal", "Failure"))) == ["a"]
-    whole = await api.post("/tasks/search", json={"filter": rare})
+    whole = await api.post("/tasks/search", json={"filter": compare("totalInstanceCount", "Equal", 1)})
     assert [task["name"] for task in whole.json()] == ["a"]
 
 
@@ -243,13 +249,16 @@ async def test_a_list_that_is_cut_says_so(
     assert "hearth-truncated" not in (await api.get("/tasks")).headers
 
 
-async def test_sorting_without_an_index_has_an_end(
+async def test_sorting_by_execution_time_has_an_end(
     api: httpx.AsyncClient, five: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(task_search, "SORTABLE", 4)
-    answer = await api.post("/tasks/paginate", json={"orderBy": "name"})
-    assert answer.status_code == 400
-    assert answer.json()["message"].startswith("orderBy: with 5 tasks only creationDate can be sorted by")
+    answer = await api.post("/tasks/paginate", json={"orderBy": "executionTime"})
+    assert (answer.status_code, answer.json()["message"]) == (
+        400,
+        "orderBy: with 5 tasks creationDate, name and state can be sorted by; executionTime up to 4 tasks",
+    )
+    assert (await api.post("/tasks/paginate", json={"orderBy": "name"})).json()["count"] == 5
 
 
 async def test_postgresql_passes_the_same(postgres_url: str, tmp_path: Path) -> None:
