@@ -60,8 +60,6 @@ class TaskReader:
         if len(name) > limits.TEXT or "\0" in name:
             limits.text("name", name)
         profile = self._profile(told)
-        if told.project_uuid:
-            self._require_project(told.project_uuid)
         chosen, from_ranges = self._numbers(told) if numbers is None else numbers
         return NewTask(
             name=name,
@@ -71,6 +69,7 @@ class TaskReader:
             spec=_spec(told, from_ranges),
             uuid=self._new_uuid(),
             priority=0,
+            project_id=self._project(told.project_uuid),
         )
 
     def _profile(self, told: TaskSubmit) -> str:
@@ -88,9 +87,13 @@ class TaskReader:
             self._good_profiles.add(told.profile)
         return told.profile
 
-    def _require_project(self, uuid: str) -> None:
-        if all(uuid.lower() != project.uuid for project in self._account.projects):
-            raise Invalid("projectUuid", f"No such project: {uuid}")
+    def _project(self, uuid: str | None) -> int | None:
+        if not (uuid := _uuid_or_none(uuid)):
+            return None
+        for project in self._account.projects:
+            if project.uuid == uuid.lower():
+                return project.id
+        raise Invalid("projectUuid", f"No such project: {uuid}")
 
     def _numbers(self, told: TaskSubmit) -> tuple[RangeSet, bool]:
         count, ranges = told.instance_count, told.advanced_ranges

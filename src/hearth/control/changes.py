@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
@@ -19,6 +20,7 @@ from hearth.domain.instance import (
     Cancelled,
     Effect,
     Event,
+    Failure,
     Instance,
     InstanceState,
     Retried,
@@ -180,6 +182,15 @@ class Changes:
     def complete_snapshots(self, completed: Mapping[int, Completed]) -> None:
         """Count snapshots that are over now, by task."""
         for task_id, done in completed.items():
+    def fail_waiting(self, task_id: int, failure: Failure) -> None:
+        """End a task none of whose instances ever came to a node: all fail, and none gets a row for it."""
+        task = self.tasks[task_id]
+        waiting = task.progress.waiting
+        progress = replace(task.progress, waiting=RangeSet(), failed=task.progress.failed | waiting)
+        self.tasks[task_id] = replace(task, progress=progress)
+        error = msgspec.json.encode({"code": failure.code, "message": failure.message}).decode()
+        tasks.set_columns(self.connection, task_id, {"error": error})
+
             task = self.tasks[task_id]
             self.tasks[task_id] = replace(
                 task,
@@ -219,6 +230,7 @@ class Changes:
             if task.delete_requested and state.is_final:
                 tasks.set_columns(self.connection, task_id, {"deleted_at": self.now})
                 counter.tasks -= 1
+            counter.running_tasks += (task.progress.live > 0) - (before.progress.live > 0)
         tasks.save_standings(self.connection, changed)
         accounts_counters.apply(self.connection, counters)
         history.add(self.connection, lines)

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import structlog
 
 from hearth.control.claim import claim
+from hearth.control.clean_up import end_overdue, remove_expired
 from hearth.control.delete import sweep_deleted
+from hearth.control.once import forget_old
 from hearth.control.site import Site
 from hearth.control.snapshot import take_due_snapshots
 from hearth.control.sweep import sweep_once
@@ -58,7 +60,8 @@ class Loops:
     def __init__(self, site: Site, bell: Bell) -> None:
         self._site = site
         self._bell = bell
-        self.beats = {name: Beat() for name in ("dispatch", "leases", "deleted", "blobs", "snapshots")}
+        names = ("dispatch", "leases", "deleted", "blobs", "snapshots", "limits", "requests")
+        self.beats = {name: Beat() for name in names}
 
     async def run(self) -> None:
         """Run all loops until cancelled."""
@@ -67,6 +70,8 @@ class Loops:
             group.create_task(self._repeat("leases", self._expire_leases, asyncio.sleep, every_seconds=1.0))
             group.create_task(self._repeat("deleted", self._remove_deleted, asyncio.sleep, every_seconds=2.0))
             group.create_task(self._repeat("blobs", self._sweep_blobs, asyncio.sleep, every_seconds=60.0))
+            group.create_task(self._repeat("limits", self._keep_limits, asyncio.sleep, every_seconds=1.0))
+            group.create_task(self._repeat("requests", self._forget_requests, asyncio.sleep, every_seconds=600.0))
             group.create_task(self._repeat("snapshots", self._take_snapshots, asyncio.sleep, every_seconds=1.0))
 
     async def _repeat(
@@ -112,6 +117,15 @@ class Loops:
 
     async def _remove_deleted(self) -> None:
         while await self._site.store.write(sweep_deleted):
+            await asyncio.sleep(0)
+
+    async def _keep_limits(self) -> None:
+        for work in (end_overdue, remove_expired):
+            while await self._site.store.write(work, self._site.now()):
+                await asyncio.sleep(0)
+
+    async def _forget_requests(self) -> None:
+        while await self._site.store.write(forget_old, self._site.now()):
             await asyncio.sleep(0)
 
     async def _take_snapshots(self) -> None:

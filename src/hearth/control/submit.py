@@ -19,7 +19,7 @@ from hearth.domain.quota import Limits, require_room_for_tasks
 from hearth.domain.ranges import RangeSet
 from hearth.domain.spec import TaskSpec
 from hearth.domain.task import TaskState
-from hearth.store.queries import accounts_counters, buckets, history, shapes, tasks
+from hearth.store.queries import accounts_counters, buckets, clean_up, history, shapes, tasks
 
 # How many tasks one transaction takes: nobody else's write should wait longer than some 20 ms. A list that comes
 # twice under one key is recognised slice by slice, so a server with another number would not know its slices.
@@ -37,6 +37,7 @@ class NewTask:
     spec: TaskSpec
     uuid: str
     priority: int = 0
+    project_id: int | None = None  # None: the account's default
 
 
 async def submit_tasks(
@@ -138,6 +139,7 @@ def insert(
         )
         submitted = TaskState.SUBMITTED.value
         history.add(connection, [history.line(account_id, ids[t.uuid], now, "state", submitted) for t in accepted])
+        clean_up.remove(connection, checks.replaced, now)
         change = accounts_counters.Change(tasks=len(rows), active_tasks=len(rows))
         accounts_counters.apply(connection, {account_id: change})
     return outcomes
@@ -158,6 +160,9 @@ class _Checks:
         self._made: set[str] = set()
         self.limits: Limits = counters.limits
         self.have = counters.tasks
+        self.replaced: list[int] = []  # ended tasks that go, so that there is room
+        self._may_go: list[int] | None = None
+        self._left = len(new)
         self.taken = tasks.shortnames_taken(connection, account_id, [t.shortname for t in new if t.shortname])
         names = {resource.name for task in new for resource in task.spec.resources}
         self.absent = {name for name in names if buckets.find(connection, account_id, name) is None}
@@ -181,7 +186,8 @@ class _Checks:
                 f"{len(task.numbers)} instances are more than the {self.limits.max_instances_per_task} "
                 "that one task may have; submit several tasks",
             )
-        require_room_for_tasks(self.limits, self.have, 1)
+        going = self._going()
+        require_room_for_tasks(self.limits, self.have - len(going), 1)
         if task.shortname and task.shortname in self.taken:
             raise Conflict(f"shortname: '{task.shortname}' is the name of another task of yours; choose another")
         if (results := task.spec.result_bucket) and results not in self._made:
@@ -189,7 +195,21 @@ class _Checks:
             self._made.add(results)
         if task.shortname:
             self.taken.add(task.shortname)
-        self.have += 1
+        self.replaced += going
+        if going and self._may_go:
+            del self._may_go[: len(going)]
+        self.have += 1 - len(going)
+
+    def _going(self) -> list[int]:
+        """Return the oldest ended tasks that may go, as many as make room for one more."""
+        most = self.limits.max_tasks
+        if not most or self.have < most:
+            return []
+        if self._may_go is None:
+            self._may_go = clean_up.oldest_that_may_go(
+                self._connection, self._account_id, self._left + self.have - most
+            )
+        return self._may_go[: self.have + 1 - most]
 
 
 def _row(account_id: int, task: NewTask, shape: Shape, now: int) -> dict[str, object]:
@@ -209,6 +229,10 @@ def _row(account_id: int, task: NewTask, shape: Shape, now: int) -> dict[str, ob
         "waiting_count": len(task.numbers),
         "retry_total": total,
         "retry_per_instance": each,
+        "project_id": task.project_id,
+        "queue_deadline_at": now + task.spec.max_queue_seconds * 1_000_000 if task.spec.max_queue_seconds else None,
+        "completion_ttl_seconds": task.spec.completion_ttl_seconds,
+        "auto_delete": int(task.spec.auto_delete),
         "demand_cores": shape.cores,
         "demand_memory": shape.memory_bytes,
         "scheduling": int(shape.scheduling),

@@ -62,7 +62,7 @@ def _check_tasks(connection: Connection) -> None:
             assert task[f"{state.name.lower()}_count"] == len(ranges), task
             touched = [n for n, row in mine.items() if row["state"] == state]
             assert all(n in ranges for n in touched), (task, state)
-            if state in (InstanceState.SUCCEEDED, InstanceState.FAILED):
+            if state in (InstanceState.SUCCEEDED, InstanceState.FAILED) and task["error"] is None:
                 assert len(touched) == len(ranges), (task, state)
         for row in mine.values():
             assert (row["node_id"] is not None) == InstanceState(row["state"]).is_live, row
@@ -106,6 +106,8 @@ def _check_accounts(connection: Connection) -> None:
         assert account["active_tasks"] == sum(not TaskState(task["state"]).is_final for task in mine), account
         assert account["live_instances"] == len(held), account
         assert abs(account["live_cores"] - sum(cores[row["task_id"]] for row in held)) < 1e-6, account
+        running = sum(any(row["task_id"] == task["id"] for row in held) for task in mine)
+        assert account["running_tasks"] == running, account
         assert account["buckets"] == len(owned), account
         arriving = sum(part["size_bytes"] for part in parts if part["account_id"] == account["id"])
         assert account["bucket_bytes"] == arriving + sum(bucket["size_bytes"] for bucket in owned), account

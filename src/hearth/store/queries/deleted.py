@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, delete, select
 
 from hearth.store.queries import history, instances, output, snapshots
-from hearth.store.tables import attempts, task_tags, tasks
+from hearth.store.tables import task_tags, tasks
 
 
 def next_task(connection: Connection) -> int | None:
@@ -21,9 +21,11 @@ def remove_some(connection: Connection, task_id: int, limit: int) -> None:
         return
     if snapshots.delete_some(connection, task_id, limit):
         return
-    connection.execute(delete(attempts).where(attempts.c.task_id == task_id))
+    if instances.delete_some_attempts(connection, task_id, limit):
+        return
     if instances.delete_some(connection, task_id, limit):
         return
     connection.execute(delete(task_tags).where(task_tags.c.task_id == task_id))
-    history.delete_of(connection, task_id)
+    if history.delete_some(connection, task_id, limit):
+        return
     connection.execute(delete(tasks).where(tasks.c.id == task_id))

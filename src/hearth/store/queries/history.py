@@ -27,6 +27,10 @@ def of_task(connection: Connection, task_id: int) -> list[tuple[int, str, str]]:
     return [(row[0], row[1], row[2]) for row in connection.execute(query.order_by(history.c.id))]
 
 
-def delete_of(connection: Connection, task_id: int) -> None:
-    """Forget a deleted task's story."""
-    connection.execute(delete(history).where(history.c.task_id == task_id))
+def delete_some(connection: Connection, task_id: int, limit: int) -> int:
+    """Forget up to `limit` lines of a deleted task's story; return how many."""
+    query = select(history.c.id).where(history.c.task_id == task_id).order_by(history.c.id).limit(limit)
+    ids = list(connection.execute(query).scalars())
+    if ids:
+        connection.execute(delete(history).where(history.c.task_id == task_id, history.c.id <= ids[-1]))
+    return len(ids)

@@ -326,3 +326,14 @@ def delete_some(connection: Connection, task_id: int, limit: int) -> int:
             )
         )
     return len(numbers)
+
+
+def delete_some_attempts(connection: Connection, task_id: int, limit: int) -> int:
+    """Forget up to `limit` attempts of a deleted task, and the others of their last instance; return how many."""
+    query = select(attempts.c.number).where(attempts.c.task_id == task_id).order_by(attempts.c.number).limit(limit)
+    numbers = list(connection.execute(query).scalars())
+    if numbers:
+        connection.execute(
+            delete(attempts).where(attempts.c.task_id == task_id, attempts.c.number.between(numbers[0], numbers[-1]))
+        )
+    return len(numbers)

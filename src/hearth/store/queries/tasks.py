@@ -127,6 +127,8 @@ class Standing(msgspec.Struct, frozen=True):
     execution_microseconds: int
     upload_microseconds: int
     machines: str | None  # JSON {machine id: execution microseconds}
+    completion_ttl_seconds: int
+    expires_at: int | None
     state: TaskState
     previous_state: str | None
     state_changed_at: int
@@ -138,6 +140,7 @@ class Standing(msgspec.Struct, frozen=True):
         """Return the standing after a change of state, with its times; itself when nothing changed."""
         if state is self.state:
             return self
+        lives = self.completion_ttl_seconds * 1_000_000
         return replace(
             self,
             state=state,
@@ -145,6 +148,7 @@ class Standing(msgspec.Struct, frozen=True):
             state_changed_at=at,
             previous_state_changed_at=self.state_changed_at,
             ended_at=at if state.is_final else self.ended_at,
+            expires_at=at + lives if state.is_final and lives else self.expires_at,
         )
 
 
@@ -180,6 +184,8 @@ _STANDING_NAMES = [
     "environment_microseconds",
     "upload_microseconds",
     "machines",
+    "completion_ttl_seconds",
+    "expires_at",
     "open_snapshots",  # stays the last
 ]
 _STANDING = tuple(tasks.c[name] for name in _STANDING_NAMES)
@@ -222,6 +228,8 @@ def standing_of(row: Sequence[Any]) -> Standing:
         environment_microseconds=row[28],
         upload_microseconds=row[29],
         machines=row[30],
+        completion_ttl_seconds=row[31],
+        expires_at=row[32],
     )
 
 
@@ -266,6 +274,7 @@ _CHANGING = [
     "previous_state_changed_at",
     "first_started_at",
     "ended_at",
+    "expires_at",
 ]
 _save_standings = Bulk(
     lambda: update(tasks).where(tasks.c.id == bindparam("key")).values({n: bindparam("v_" + n) for n in _CHANGING}),
@@ -310,6 +319,7 @@ def _changing(task: Standing) -> tuple[Any, ...]:
         task.previous_state_changed_at,
         task.first_started_at,
         task.ended_at,
+        task.expires_at,
         task.id,
     )
 
