@@ -46,9 +46,6 @@ INSERT INTO history (id, account_id, task_id, at, kind, detail) VALUES (1, 1, 1,
     (2, 1, 1, 21, 'state', 'PartiallyExecuting');
 INSERT INTO streams (task_id, stream, account_id, chunks, size_bytes, stored_bytes, tail_number, tail_attempt)
     VALUES (1, 0, 1, 2, 15, 9, 1, 2);
-INSERT INTO chunks (task_id, stream, position, account_id, number, attempt, lead, merged_start, data)
-    VALUES (1, 0, 0, 1, 0, 1, 0, 0, :hello), (1, 0, 1, 1, 1, 2, 0, 9, :open);
-INSERT INTO cursors (task_id, stream, number, account_id, position) VALUES (1, 0, -1, 1, 1);
 INSERT INTO blobs (id, account_id, size_bytes, "references", ready, data, sweep_at)
     VALUES (1, 1, 5, 1, 1, :bytes, 0), (2, 1, 7, 0, 0, NULL, 99);
 INSERT INTO buckets (id, account_id, name, created_at, objects, size_bytes, tags) VALUES (1, 1, 'out', 5, 1, 5, '{}');
@@ -58,6 +55,12 @@ INSERT INTO uploads (id, account_id, bucket_id, key, upload_id, headers, checksu
     VALUES (1, 1, 1, 'big.bin', 'upload-1', '{}', 'CRC32', 30);
 INSERT INTO upload_parts (upload, part, account_id, blob_id, size_bytes, etag, modified_at)
     VALUES (1, 1, 1, 2, 7, 'part-etag', 30);
+"""
+
+_FIRST_CHUNKS = """
+INSERT INTO chunks (task_id, stream, position, account_id, number, attempt, lead, merged_start, data)
+    VALUES (1, 0, 0, 1, 0, 1, 0, 0, :hello), (1, 0, 1, 1, 1, 2, 0, 9, :open);
+INSERT INTO cursors (task_id, stream, number, account_id, position) VALUES (1, 0, -1, 1, 1);
 """
 
 
@@ -72,6 +75,9 @@ INSERT INTO waits (id, shape_id, code, detail, since, until) VALUES (1, 1, 'NO_N
 UPDATE tasks SET shape_id = 1, machines = :machines, download_microseconds = 3, environment_microseconds = 4,
     upload_microseconds = 1 WHERE id = 1;
 UPDATE tasks SET shape_id = 1, drained_at = 11 WHERE id = 2;
+INSERT INTO chunks (task_id, stream, position, account_id, number, attempt, lead, instance_start, data)
+    VALUES (1, 0, 0, 1, 0, 1, 0, 0, :hello), (1, 0, 9, 1, 1, 2, 0, 0, :open);
+INSERT INTO cursors (task_id, stream, number, account_id, position) VALUES (1, 0, -1, 1, 9);
 UPDATE instances SET machine_id = 1, download_microseconds = 3 WHERE number = 0;
 INSERT INTO snapshots (id, account_id, task_id, name, is_periodic, filter, state, triggered_at, updated_at, open_parts)
     VALUES (1, 1, 1, 'snap_1', 0, '{}', 1, 26, 27, 1);
@@ -86,12 +92,21 @@ INSERT INTO viewers (account_id, viewer_id, created_at) VALUES (1, 1, 5);
 def seed_0001(connection: Connection) -> None:
     """The tables of the first release."""
     _story(connection)
+    _run(connection, _FIRST_CHUNKS, hello=b"hello\n", open=b"wor")
 
 
 def seed_0002(connection: Connection) -> None:
-    """What whole tasks added; nothing of the first release was taken away."""
+    """What whole tasks added; of the first release chunks and cursors count otherwise, the rest is as it was."""
     _story(connection)
-    _run(connection, _WHOLE_TASKS, answer=b"{}", machines='{"1":7}', shape='{"cores":1.0,"memory_bytes":0}')
+    _run(
+        connection,
+        _WHOLE_TASKS,
+        hello=b"hello\n",
+        open=b"wor",
+        answer=b"{}",
+        machines='{"1":7}',
+        shape='{"cores":1.0,"memory_bytes":0}',
+    )
 
 
 def _story(connection: Connection) -> None:
@@ -104,8 +119,6 @@ def _story(connection: Connection) -> None:
         lookup=b"\x01look",
         sealed=b"\x02seal",
         spec=SPEC,
-        hello=b"hello\n",
-        open=b"wor",
         bytes=b"story",
     )
 

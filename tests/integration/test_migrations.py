@@ -10,13 +10,17 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, select, text
 
+from hearth.domain.demand import Shape
+from hearth.domain.hardware import Hardware
 from hearth.domain.instance import InstanceState, RetryRule
+from hearth.domain.spec import SchedulingClass
 from hearth.domain.task import TaskState
 from hearth.store.door import open_engine
-from hearth.store.queries import accounts, buckets, history, instances, nodes, objects, output, tasks
+from hearth.store.queries import accounts, buckets, history, instances, nodes, objects, output, shapes, tasks
 from hearth.store.schema import NEWEST, REVISIONS, SchemaRefused, SiteFacts, ensure_site, revision, upgrade
 from hearth.store.tables import attempts, metadata, projects, task_tags, uploads
 from tests.integration.schema_facts import facts
+from tests.contract.store.truth import seen
 from tests.integration.seeds import SEEDS
 
 
@@ -86,6 +90,7 @@ def test_rows_of_every_revision_are_read_after_the_upgrade(engine: Engine, start
         assert standing.state is TaskState.PARTIALLY_EXECUTING
         assert standing.rule == RetryRule(total=2, per_instance=None)
         assert connection.execute(select(task_tags.c.tag)).scalars().all() == ["red"]
+        assert shapes.get(connection, task.shape_id) == Shape(1.0, 0)
         gone = tasks.get(connection, 2)
         assert gone is not None
         assert (gone.deleted_at, gone.cancelled) == (11, "0")
@@ -99,14 +104,52 @@ def test_rows_of_every_revision_are_read_after_the_upgrade(engine: Engine, start
         assert (rows[1].node_id, rows[1].boot, rows[1].losses, rows[1].stdout_bytes) == (1, 3, 1, 3)
         assert connection.execute(select(attempts.c.error_message)).scalars().all() == ["the node was silent"]
         assert history.of_task(connection, 1) == [(10, "state", "Submitted"), (21, "state", "PartiallyExecuting")]
-        assert output.read(connection, 1, 0, None) == (b"0> hello\n1> wor", 2)
-        assert output.cursor(connection, 1, 0, output.MERGED) == 1
+        assert seen(connection, 1, 0, None) == (b"0> hello\n1> wor", 15)
+        assert seen(connection, 1, 0, 1) == (b"wor", 3)
+        assert output.cursor(connection, 1, 0, output.MERGED) == 9
 
         bucket = buckets.find(connection, 1, "out")
         assert bucket is not None
         [found] = objects.page(connection, bucket.id, "", "", 10)
         assert (found.key, found.etag, found.checksum, found.size_bytes) == ("story.txt", "etag-1", "CRC32:NhCmhg==", 5)
         assert connection.execute(select(uploads.c.upload_id)).scalars().all() == ["upload-1"]
+
+
+def test_tasks_of_the_first_release_get_the_shapes_of_what_they_ask_for(engine: Engine):
+    upgrade(engine, "0001")
+    gpu = '{"discriminator":"GpuHardwareConstraint"}'
+    specific = '{"discriminator":"SpecificHardwareConstraint","specificationKey":"8c"}'
+    asked = {
+        1: ("1.0", 2, "{}"),
+        2: ("1.0", 2, '{"hardware":[]}'),
+        3: ("8.0", 2, '{"hardware":[{"discriminator":"MinimumCoreHardwareConstraint","coreCount":8}]}'),
+        4: ("1.0", 1, f'{{"hardware":[{gpu},{specific}],"constants":{{"DOCKER_REPO":"a/b"}}}}'),
+        5: ("1.0", 0, '{"reserved_key":"mine"}'),
+    }
+    with engine.begin() as connection:
+        SEEDS["0001"](connection)
+        for number, (cores, scheduling, spec) in asked.items():
+            connection.execute(
+                text(
+                    "INSERT INTO tasks (id, account_id, uuid, shortname, name, profile, spec, numbers, instance_total,"
+                    " waiting, waiting_count, demand_cores, demand_memory, scheduling, state, state_changed_at,"
+                    " created_at, modified_at) VALUES (:id, 1, :uuid, :uuid, 'n', 'p', :spec, '0', 1, '0', 1, :cores,"
+                    " 0, :scheduling, 'Submitted', 5, 5, 5)"
+                ),
+                {"id": 100 + number, "uuid": f"u-{number}", "spec": spec, "cores": cores, "scheduling": scheduling},
+            )
+    upgrade(engine)
+    with engine.connect() as connection:
+        rows = tasks.many(connection, [100 + number for number in asked])
+        found = {number - 100: shapes.get(connection, row.shape_id) for number, row in rows.items()}
+    assert found == {
+        1: Shape(1.0, 0),
+        2: Shape(1.0, 0),
+        3: Shape(8.0, 0),
+        4: Shape(1.0, 0, SchedulingClass.ON_DEMAND, Hardware(specifications=("8c",), gpu=True), needs_image=True),
+        5: Shape(1.0, 0, SchedulingClass.RESERVED, reserved_key="mine"),
+    }
+    assert rows[101].shape_id == rows[102].shape_id
 
 
 def test_servers_that_start_at_once_migrate_once(url: str):

@@ -254,17 +254,18 @@ class Simulation:
         account = self.tasks[task].id
 
         def reading(fresh: bool) -> Callable[[Server], Any]:
-            return lambda server: read_output.read(server.site, account, task, 0, None, fresh=fresh)
+            read = read_output.read_fresh if fresh else read_output.read
+            return lambda server: read(server.site, account, read_output.Wanted(task, 0))
 
         reader = self.readers.setdefault(task, Reader())
         answer = await self._command(f"read {task}", reading(True))
-        if isinstance(answer, bytes):
-            reader.text += answer
+        if isinstance(answer, read_output.Answer):
+            reader.text += answer.bytes()
         else:
             reader.is_whole = False
         whole = await self._command(f"read all of {task}", reading(False))
-        if isinstance(whole, bytes) and reader.is_whole and not whole.startswith(reader.text):
-            self._tell(f"output of {task} was taken back: {reader.text!r} was read, and all is {whole!r}")
+        if isinstance(whole, read_output.Answer) and reader.is_whole and not whole.bytes().startswith(reader.text):
+            self._tell(f"output of {task} was taken back: {reader.text!r} was read, and all is {whole.bytes()!r}")
         self._expect(task, answer)
 
     def _expect(self, task: str, answer: object) -> None:

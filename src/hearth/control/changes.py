@@ -121,7 +121,7 @@ class Changes:
         for effect in effects:
             match effect:
                 case Retried():
-                    self._keep_attempt(before, after, effect)
+                    self._keep_attempt(stored, after, effect)
                 case StopWanted(node_id, attempt):
                     self.stops.append((node_id, task_id, number, attempt))
         return effects
@@ -151,7 +151,8 @@ class Changes:
         tally = self._tallies.get(task_id)
         return self.tasks[task_id].retries + (tally.retries if tally else 0)
 
-    def _keep_attempt(self, before: Instance, after: Instance, effect: Retried) -> None:
+    def _keep_attempt(self, stored: Stored, after: Instance, effect: Retried) -> None:
+        before = stored.instance
         self._attempts.append(
             {
                 "task_id": before.task_id,
@@ -163,6 +164,8 @@ class Changes:
                 "exit_code": after.exit_code,
                 "error_code": effect.failure.code,
                 "error_message": effect.failure.message,
+                "stdout_bytes": stored.stdout_bytes,
+                "stderr_bytes": stored.stderr_bytes,
             }
         )
 
@@ -179,9 +182,6 @@ class Changes:
         for stored in live:
             self.advance(task_id, stored.instance.number, Cancelled(self.now))
 
-    def complete_snapshots(self, completed: Mapping[int, Completed]) -> None:
-        """Count snapshots that are over now, by task."""
-        for task_id, done in completed.items():
     def fail_waiting(self, task_id: int, failure: Failure) -> None:
         """End a task none of whose instances ever came to a node: all fail, and none gets a row for it."""
         task = self.tasks[task_id]
@@ -191,6 +191,9 @@ class Changes:
         error = msgspec.json.encode({"code": failure.code, "message": failure.message}).decode()
         tasks.set_columns(self.connection, task_id, {"error": error})
 
+    def complete_snapshots(self, completed: Mapping[int, Completed]) -> None:
+        """Count snapshots that are over now, by task."""
+        for task_id, done in completed.items():
             task = self.tasks[task_id]
             self.tasks[task_id] = replace(
                 task,
@@ -227,10 +230,10 @@ class Changes:
             counter.live_instances += more
             counter.live_cores += more * task.demand_cores
             counter.active_tasks += before.state.is_final - state.is_final
+            counter.running_tasks += (task.progress.live > 0) - (before.progress.live > 0)
             if task.delete_requested and state.is_final:
                 tasks.set_columns(self.connection, task_id, {"deleted_at": self.now})
                 counter.tasks -= 1
-            counter.running_tasks += (task.progress.live > 0) - (before.progress.live > 0)
         tasks.save_standings(self.connection, changed)
         accounts_counters.apply(self.connection, counters)
         history.add(self.connection, lines)

@@ -13,20 +13,13 @@ from sqlalchemy import Connection
 from hearth.control.changes import Changes
 from hearth.control.publish import Publisher, is_published, without_files
 from hearth.control.snapshot_parts import Parts
+from hearth.control.store_output import OutputLimits, store_output
 from hearth.domain.errors import HearthError, StaleLease
 from hearth.domain.instance import Ended, Exited, Failure, Lost, Published, Started
-from hearth.store.queries import output, snapshots
+from hearth.store.queries import snapshots
 from hearth.wire import agent as wire
 
 _Key = tuple[int, int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class OutputLimits:
-    """How many bytes of output are kept per attempt and stream, and per task and stream."""
-
-    instance_bytes: int
-    task_bytes: int
 
 
 @dataclass(slots=True)
@@ -57,7 +50,7 @@ def report(
 
     for start in message.started:
         _advance(changes, start, Started(start.attempt, start.at, start.download_microseconds), refused)
-    _store_output(changes, message.outputs, refused, known, limits)
+    store_output(changes, message.outputs, refused, known, limits)
     for exited in message.exited:
         _advance(changes, exited, Exited(exited.attempt, exited.exit_code, exited.at), refused)
     publisher = Publisher(changes)
@@ -96,7 +89,11 @@ def _take_snapshots(
     changes: Changes, publisher: Publisher, told: list[wire.SnapshotPart], refused: dict[_Key, wire.Refusal]
 ) -> None:
     """Note how far parts of snapshots are; let the bucket show the files of those that are over."""
-    parts = Parts(changes.connection, changes.now, snapshots.open_by_key(changes.connection, {(p.snapshot, p.number) for p in told}))
+    parts = Parts(
+        changes.connection,
+        changes.now,
+        snapshots.open_by_key(changes.connection, {(p.snapshot, p.number) for p in told}),
+    )
     for item in told:
         key = (item.task, item.number, item.attempt)
         if key in refused:
@@ -164,42 +161,3 @@ def _advance(
     except StaleLease:
         refused[key] = wire.Refusal(*key)
         return []
-
-
-def _store_output(
-    changes: Changes,
-    pieces: list[wire.Output],
-    refused: dict[_Key, wire.Refusal],
-    known: dict[_Key, wire.Known],
-    limits: OutputLimits,
-) -> None:
-    wanted = {piece.task for piece in pieces if piece.task in changes.tasks}
-    if not wanted:
-        return
-    streams = output.load_streams(changes.connection, {task: changes.tasks[task].account_id for task in wanted})
-    rows: list[dict[str, object]] = []
-    touched: dict[tuple[int, int], output.Stream] = {}
-    for piece in pieces:
-        key = (piece.task, piece.number, piece.attempt)
-        if key in refused or key in known:
-            continue
-        stored = changes.stored(piece.task, piece.number)
-        if stored.instance.attempt != piece.attempt or not stored.instance.state.is_live:
-            refused[key] = wire.Refusal(*key)
-            continue
-        have = stored.stderr_bytes if piece.stream else stored.stdout_bytes
-        if piece.offset > have:
-            known[key] = wire.Known(*key, stored.stdout_bytes, stored.stderr_bytes)
-            continue
-        data = piece.data[have - piece.offset :]
-        if not data:
-            continue
-        stream = streams[(piece.task, piece.stream)]
-        # Beyond a cap the bytes are counted, so that offsets go on, but not kept.
-        kept = data[: max(0, min(limits.instance_bytes - have, limits.task_bytes - stream.stored_bytes))]
-        if kept:
-            rows.append(stream.append(piece.number, piece.attempt, kept))
-            touched[(piece.task, piece.stream)] = stream
-        sizes = (stored.stdout_bytes, have + len(data)) if piece.stream else (have + len(data), stored.stderr_bytes)
-        changes.set_output_sizes(piece.task, piece.number, *sizes)
-    output.save(changes.connection, list(touched.values()), rows)

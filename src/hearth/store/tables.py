@@ -319,6 +319,8 @@ attempts = Table(  # attempts that did not become the instance's end
     Column("exit_code", Integer),
     Column("error_code", Text, nullable=False),
     Column("error_message", Text, nullable=False),
+    Column("stdout_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("stderr_bytes", BigInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
 
@@ -404,13 +406,20 @@ streams = Table(  # the merged stdout (0) or stderr (1) of a task
     Column("task_id", Id, ForeignKey("tasks.id"), primary_key=True),
     Column("stream", Integer, primary_key=True),
     Column("account_id", Id, nullable=False),
-    Column("chunks", BigInteger, nullable=False),
-    Column("size_bytes", BigInteger, nullable=False),  # of the merged view, prefixes included
-    Column("stored_bytes", BigInteger, nullable=False),
-    Column("dropped_bytes", BigInteger, nullable=False, server_default="0"),  # of the merged view, by rotation
+    Column("chunks", BigInteger, nullable=False),  # rows that there are now
+    Column("size_bytes", BigInteger, nullable=False),  # of the merged view, what was dropped included
+    Column("stored_bytes", BigInteger, nullable=False),  # of what instances wrote and is still here
+    Column("dropped_bytes", BigInteger, nullable=False, server_default="0"),  # of what they wrote and is gone
+    Column("compacted_to", BigInteger, nullable=False, server_default="0"),  # up to here rows were bundled
     Column("tail_number", BigInteger),  # whose line is open at the end
     Column("tail_attempt", Integer),
     sqlite_with_rowid=False,
+)
+Index(  # streams whose rows may be worth bundling once their task has ended
+    "ix_streams_loose",
+    streams.c.task_id,
+    sqlite_where=text("chunks >= 32 AND compacted_to < size_bytes"),
+    postgresql_where=text("chunks >= 32 AND compacted_to < size_bytes"),
 )
 
 chunks = Table(
@@ -418,16 +427,17 @@ chunks = Table(
     metadata,
     Column("task_id", Id, ForeignKey("tasks.id"), primary_key=True),
     Column("stream", Integer, primary_key=True),
-    Column("position", BigInteger, primary_key=True),  # 0, 1, 2, ... in order of acceptance
+    Column("position", BigInteger, primary_key=True),  # its offset in the merged view
     Column("account_id", Id, nullable=False),
-    Column("number", BigInteger, nullable=False),
+    Column("number", BigInteger, nullable=False),  # -1: several, see `segments`
     Column("attempt", Integer, nullable=False),
     Column("lead", Integer, nullable=False),  # domain.output.Lead: how its first line begins in the merged view
-    Column("merged_start", BigInteger, nullable=False),  # its offset in the merged view
+    Column("instance_start", BigInteger, nullable=False),  # its offset in what its instance wrote, all attempts
+    Column("segments", LargeBinary),  # domain.bundle: whose parts `data` consists of
     Column("data", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
-Index("ix_chunks_instance", chunks.c.task_id, chunks.c.stream, chunks.c.number, chunks.c.position)
+Index("ix_chunks_instance", chunks.c.task_id, chunks.c.stream, chunks.c.number, chunks.c.instance_start)
 
 cursors = Table(  # how far "fresh" output was read; number -1 is the merged stream
     "cursors",
@@ -436,7 +446,7 @@ cursors = Table(  # how far "fresh" output was read; number -1 is the merged str
     Column("stream", Integer, primary_key=True),
     Column("number", BigInteger, primary_key=True),
     Column("account_id", Id, nullable=False),
-    Column("position", BigInteger, nullable=False),
+    Column("position", BigInteger, nullable=False),  # an offset in that view
     sqlite_with_rowid=False,
 )
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from hearth.control import read_output, update
+from hearth.control.read_output import Wanted
 from hearth.control.site import Site
+from hearth.settings import Settings
 from hearth.store import tables
 from hearth.store.door import Store, open_engine
 from tests.contract.store.truth import every
@@ -19,6 +21,7 @@ class Reader:
     """What `read` needs of a site."""
 
     store: Store
+    settings: Settings = field(default_factory=Settings)
 
 
 async def test_fresh_readers_share_the_stream_and_none_gets_what_another_got(world: World, url: str):
@@ -40,7 +43,7 @@ async def test_fresh_readers_share_the_stream_and_none_gets_what_another_got(wor
         site = cast(Site, Reader(store))
         while True:
             over = written.is_set()
-            data = await read_output.read(site, account, uuid, 0, 0, fresh=True)
+            data = (await read_output.read_fresh(site, account, Wanted(uuid, 0, 0))).bytes()
             got.append(data)
             if over and not data:
                 return
@@ -48,9 +51,9 @@ async def test_fresh_readers_share_the_stream_and_none_gets_what_another_got(wor
     await asyncio.gather(write(), read(world.store), read(other))
     assert sorted(b"".join(got).splitlines()) == sorted(b"".join(pieces).splitlines())
     site = cast(Site, Reader(world.store))
-    assert await read_output.read(site, account, uuid, 0, 0, fresh=False) == b"".join(pieces)
-    merged = await read_output.read(site, account, uuid, 0, None, fresh=True)
-    assert merged == b"".join(b"0> " + piece for piece in pieces), "the merged stream has a cursor of its own"
+    assert (await read_output.read(site, account, Wanted(uuid, 0, 0))).bytes() == b"".join(pieces)
+    merged = await read_output.read_fresh(site, account, Wanted(uuid, 0))
+    assert merged.bytes() == b"".join(b"0> " + piece for piece in pieces), "the merged stream has a cursor of its own"
     other.close()
 
 

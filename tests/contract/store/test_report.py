@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from hearth.control.report import OutputLimits
+from hearth.control.store_output import OutputLimits
 from hearth.domain.instance import InstanceState
 from hearth.domain.spec import Retries
 from hearth.store import tables
 from hearth.store.queries import history, instances, output
 from hearth.wire import agent as wire
-from tests.contract.store.truth import check_all, every
+from tests.contract.store.truth import check_all, every, seen
 from tests.contract.store.world import (
     SECOND,
     Key,
@@ -134,7 +134,7 @@ async def test_output_of_a_stale_attempt_is_not_taken_for_that_of_the_new_one(wo
     for offset in (0, 4):
         outcome = await world.report(outputs=[wrote(old, b"late\n", offset=offset)])
         assert outcome.receipt == wire.Receipt(refused=[refusal(old)])
-    assert (await world.store.read(output.read, old[0], 0, 0))[0] == b"old\n"
+    assert (await world.store.read(seen, old[0], 0, 0))[0] == b"old\n"
     assert (await world.instance(old[0], 0)).stdout_bytes == 0
 
 
@@ -176,7 +176,7 @@ async def test_output_is_stored_once_whatever_is_sent_again(world: World):
     [key] = await running(world)
     await world.report(outputs=[wrote(key, b"hello "), wrote(key, b"world\n", offset=6)])
     await world.report(outputs=[wrote(key, b"hello world\nand", offset=0), wrote(key, b"d more\n", offset=14)])
-    assert (await world.store.read(output.read, key[0], 0, 0))[0] == b"hello world\nand more\n"
+    assert (await world.store.read(seen, key[0], 0, 0))[0] == b"hello world\nand more\n"
     row = await world.instance(key[0], 0)
     assert (row.stdout_bytes, row.stderr_bytes) == (21, 0)
     await world.store.read(check_all)
@@ -190,23 +190,23 @@ async def test_a_gap_in_the_output_is_named_and_nothing_after_it_is_taken(world:
         ended=[succeeded(key)],
     )
     assert outcome.receipt == wire.Receipt(known=[wire.Known(*key, 5, 2)])
-    assert (await world.store.read(output.read, key[0], 0, 0))[0] == b"12345"
+    assert (await world.store.read(seen, key[0], 0, 0))[0] == b"12345"
     # The end is not taken before its output is whole.
     assert (await world.instance(key[0], 0)).state == InstanceState.RUNNING
     again = await world.report(outputs=[wrote(key, b"6789", offset=5)], ended=[succeeded(key)])
     assert again.receipt == wire.Receipt()
-    assert (await world.store.read(output.read, key[0], 0, 0))[0] == b"123456789"
+    assert (await world.store.read(seen, key[0], 0, 0))[0] == b"123456789"
     await world.store.read(check_all)
 
 
 async def test_the_streams_of_all_instances_make_one_with_names_before_the_lines(world: World):
     first, second = await running(world, 2)
     await world.report(outputs=[wrote(first, b"a\nb"), wrote(second, b"x\n"), wrote(first, b"c\n", offset=3)])
-    data, position = await world.store.read(output.read, first[0], 0, None)
-    assert (data, position) == (b"0> a\n0> b\n1> x\n0> c\n", 3)
+    data, position = await world.store.read(seen, first[0], 0, None)
+    assert (data, position) == (b"0> a\n0> b\n1> x\n0> c\n", 20)
     await world.report(outputs=[wrote(first, b"err", stream=1)])
-    assert await world.store.read(output.read, first[0], 1, None) == (b"0> err", 1)
-    assert await world.store.read(output.read, first[0], 0, 1) == (b"x\n", 2)
+    assert await world.store.read(seen, first[0], 1, None) == (b"0> err", 6)
+    assert await world.store.read(seen, first[0], 0, 1) == (b"x\n", 2)
     await world.store.read(check_all)
 
 
@@ -217,9 +217,9 @@ async def test_what_was_read_is_a_prefix_of_what_is_read_later(world: World):
     for turn, key in enumerate([first, second, first, first, second]):
         offset = (await world.instance(key[0], key[1])).stdout_bytes
         await world.report(outputs=[wrote(key, b"%d\nopen" % turn, offset=offset)])
-        fresh, position = await world.store.read(output.read, key[0], 0, None, position)
+        fresh, position = await world.store.read(seen, key[0], 0, None, position)
         whole += fresh
-        assert (await world.store.read(output.read, key[0], 0, None))[0] == whole
+        assert (await world.store.read(seen, key[0], 0, None))[0] == whole
 
 
 async def test_output_of_a_new_attempt_follows_that_of_the_old(world: World):
@@ -227,22 +227,34 @@ async def test_output_of_a_new_attempt_follows_that_of_the_old(world: World):
     await world.report(outputs=[wrote(old, b"half a li")], ended=[failed(old)])
     [new] = keys(await world.claim(await world.node()))
     await world.report(started=[started(new)], outputs=[wrote(new, b"again\n")])
-    assert (await world.store.read(output.read, new[0], 0, None))[0] == b"0> half a li\n0> again\n"
+    assert (await world.store.read(seen, new[0], 0, None))[0] == b"0> half a li\n0> again\n"
     assert (await world.instance(new[0], 0)).stdout_bytes == 6
     await world.store.read(check_all)
 
 
-async def test_beyond_the_cap_of_an_instance_output_is_counted_and_not_kept(world: World):
+async def test_above_the_cap_of_an_instance_its_oldest_chunks_go_and_offsets_stay(world: World):
     world.limits = OutputLimits(instance_bytes=10, task_bytes=1000)
     [key] = await running(world)
     await world.report(
         outputs=[wrote(key, b"12345678"), wrote(key, b"9abcd", offset=8), wrote(key, b"e" * 10, stream=1)]
     )
+    assert await world.store.read(seen, key[0], 0, 0) == (b"9abcd", 13)
+    assert await world.store.read(seen, key[0], 0, None) == (b"9abcd", 16)
     outcome = await world.report(outputs=[wrote(key, b"more", offset=13)])
     assert outcome.receipt == wire.Receipt()
-    assert (await world.store.read(output.read, key[0], 0, 0))[0] == b"123456789a"
-    assert (await world.store.read(output.read, key[0], 1, 0))[0] == b"e" * 10
-    assert (await world.instance(key[0], 0)).stdout_bytes == 17
+    assert await world.store.read(seen, key[0], 0, 0, 9) == (b"abcdmore", 17)
+    assert await world.store.read(seen, key[0], 1, 0) == (b"e" * 10, 10)
+    [out, err] = await world.store.read(every, tables.streams)
+    assert (out["chunks"], out["size_bytes"], out["stored_bytes"], out["dropped_bytes"]) == (2, 20, 9, 8)
+    assert (err["chunks"], err["stored_bytes"], err["dropped_bytes"]) == (1, 10, 0)
+    await world.store.read(check_all)
+
+
+async def test_the_newest_chunk_stays_however_large_it_is(world: World):
+    world.limits = OutputLimits(instance_bytes=4, task_bytes=4)
+    [key] = await running(world)
+    await world.report(outputs=[wrote(key, b"12"), wrote(key, b"3456789", offset=2)])
+    assert await world.store.read(seen, key[0], 0, 0) == (b"3456789", 9)
     await world.store.read(check_all)
 
 
@@ -250,9 +262,38 @@ async def test_the_cap_of_a_task_holds_for_all_its_instances_together(world: Wor
     world.limits = OutputLimits(instance_bytes=10, task_bytes=12)
     first, second = await running(world, 2)
     await world.report(outputs=[wrote(first, b"12345678"), wrote(second, b"abcdefgh")])
+    assert await world.store.read(seen, first[0], 0, None) == (b"\n1> abcdefgh", 23)
     await world.report(outputs=[wrote(first, b"9", offset=8)])
-    assert (await world.store.read(output.read, first[0], 0, 0))[0] == b"12345678"
-    assert (await world.store.read(output.read, first[0], 0, 1))[0] == b"abcd"
+    assert await world.store.read(seen, first[0], 0, 0) == (b"9", 9)
+    assert await world.store.read(seen, first[0], 0, 1) == (b"abcdefgh", 8)
+    await world.store.read(check_all)
+
+
+async def test_what_a_node_dropped_itself_is_a_gap_like_any_other(world: World):
+    [key] = await running(world)
+    await world.report(outputs=[wrote(key, b"begin")])
+    late = wire.Output(*key, 0, 105, b"end\n", skipped=100)
+    for _ in range(2):  # told twice, it counts once
+        outcome = await world.report(outputs=[late])
+        assert outcome.receipt == wire.Receipt()
+    assert await world.store.read(seen, key[0], 0, 0) == (b"beginend\n", 109)
+    assert await world.store.read(seen, key[0], 0, 0, 50) == (b"end\n", 109)
+    assert (await world.store.read(seen, key[0], 0, None))[0] == b"0> begin\n0> end\n"
+    too_few = wire.Output(*key, 0, 200, b"x", skipped=90)
+    assert (await world.report(outputs=[too_few])).receipt == wire.Receipt(known=[wire.Known(*key, 109, 0)])
+    await world.store.read(check_all)
+
+
+async def test_each_attempt_can_be_read_alone_also_when_its_beginning_is_gone(world: World):
+    world.limits = OutputLimits(instance_bytes=10, task_bytes=1000)
+    [old] = await running(world, retries=Retries(total=1))
+    await world.report(outputs=[wrote(old, b"1234"), wrote(old, b"56", offset=4)], ended=[failed(old)])
+    [new] = keys(await world.claim(await world.node()))
+    await world.report(started=[started(new)], outputs=[wrote(new, b"abcdef")])
+    assert await world.store.read(seen, new[0], 0, 0) == (b"56abcdef", 12)
+    assert await world.store.read(seen, new[0], 0, 0, 0, 1) == (b"56", 6)
+    assert await world.store.read(seen, new[0], 0, 0, 5, 1) == (b"6", 6)
+    assert await world.store.read(seen, new[0], 0, 0, 2, 2) == (b"cdef", 6)
     await world.store.read(check_all)
 
 

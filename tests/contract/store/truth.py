@@ -7,12 +7,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
-from hearth.control.times import machine_times
 from hearth.domain import output as merging
+from hearth.domain.bundle import Row, chunks_in
 from hearth.domain.instance import InstanceState
 from hearth.domain.ranges import RangeSet
 from hearth.domain.task import TaskState, task_state
 from hearth.store import tables
+from hearth.store.queries import output_view
+from hearth.store.queries.machines import machine_times
+from hearth.store.queries.output_view import View
 from hearth.store.queries.tasks import lock_standings
 
 
@@ -103,33 +106,50 @@ def _check_accounts(connection: Connection) -> None:
         held = [row for row in live if row["account_id"] == account["id"]]
         owned = [bucket for bucket in buckets if bucket["account_id"] == account["id"]]
         assert account["tasks"] == len(mine), account
+        running = sum(any(row["task_id"] == task["id"] for row in held) for task in mine)
+        assert account["running_tasks"] == running, account
         assert account["active_tasks"] == sum(not TaskState(task["state"]).is_final for task in mine), account
         assert account["live_instances"] == len(held), account
         assert abs(account["live_cores"] - sum(cores[row["task_id"]] for row in held)) < 1e-6, account
-        running = sum(any(row["task_id"] == task["id"] for row in held) for task in mine)
-        assert account["running_tasks"] == running, account
         assert account["buckets"] == len(owned), account
         arriving = sum(part["size_bytes"] for part in parts if part["account_id"] == account["id"])
         assert account["bucket_bytes"] == arriving + sum(bucket["size_bytes"] for bucket in owned), account
 
 
+def seen(
+    connection: Connection, task_id: int, stream: int, number: int | None, since: int = 0, attempt: int | None = None
+) -> tuple[bytes, int]:
+    """What a reader is shown from an offset on, and where it ends."""
+    view = View(task_id, stream, number, attempt)
+    pieces = list(output_view.read(connection, view, since))
+    return b"".join(text for _, text in pieces), output_view.bounds(connection, view)[1]
+
+
 def _check_output(connection: Connection) -> None:
-    chunks = every(connection, tables.chunks)
+    rows = every(connection, tables.chunks)
     gone = [task["id"] for task in every(connection, tables.tasks) if task["deleted_at"] is not None]
     for stream in every(connection, tables.streams):
         if stream["task_id"] in gone:
             continue
-        mine = [c for c in chunks if (c["task_id"], c["stream"]) == (stream["task_id"], stream["stream"])]
-        assert [chunk["position"] for chunk in mine] == list(range(stream["chunks"])), stream
-        assert stream["stored_bytes"] == sum(len(chunk["data"]) for chunk in mine), stream
+        mine = [row for row in rows if (row["task_id"], row["stream"]) == (stream["task_id"], stream["stream"])]
+        assert len(mine) == stream["chunks"], stream
+        assert stream["stored_bytes"] == sum(len(row["data"]) for row in mine), stream
+        end = 0
         tail: tuple[int, int] | None = None
-        size = 0
-        for chunk in mine:
-            lead = merging.lead_of(tail, chunk["number"], chunk["attempt"])
-            assert (chunk["lead"], chunk["merged_start"]) == (lead, size), chunk
-            size += len(merging.merged(chunk["data"], chunk["number"], lead))
-            tail = (chunk["number"], chunk["attempt"]) if merging.leaves_open(chunk["data"]) else None
-        assert stream["size_bytes"] == size, stream
+        ends: dict[int, int] = {}
+        for chunk in (chunk for row in mine for chunk in chunks_in(Row(*(row[name] for name in Row._fields)))):
+            if chunk.position == end:
+                assert chunk.lead == merging.lead_of(tail, chunk.number, chunk.attempt), chunk
+            else:
+                assert chunk.position > end and stream["dropped_bytes"] > 0, chunk
+            begin = ends.get(chunk.number, chunk.instance_start if stream["dropped_bytes"] else 0)
+            assert chunk.instance_start == begin or (chunk.instance_start > begin and stream["dropped_bytes"]), chunk
+            ends[chunk.number] = chunk.instance_start + len(chunk.data)
+            end = chunk.position + len(chunk.shown())
+            tail = (chunk.number, chunk.attempt) if merging.leaves_open(chunk.data) else None
+        assert stream["size_bytes"] == end, stream
+        for number, size in ends.items():
+            assert output_view.bounds(connection, View(stream["task_id"], stream["stream"], number))[1] == size
         assert tail == (None if stream["tail_number"] is None else (stream["tail_number"], stream["tail_attempt"]))
 
 

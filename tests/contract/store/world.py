@@ -10,7 +10,8 @@ from typing import Any
 from hearth.control import cancel, claim, report, submit, sync
 from hearth.control.changes import Changes
 from hearth.control.claim import Grant
-from hearth.control.report import Outcome, OutputLimits
+from hearth.control.report import Outcome
+from hearth.control.store_output import OutputLimits
 from hearth.control.submit import NewTask
 from hearth.domain.errors import HearthError
 from hearth.domain.profile import Profile

@@ -18,14 +18,14 @@ from hearth.control.blobs import BlobStore
 from hearth.control.fleet import Fleet
 from hearth.control.keys import load_or_create
 from hearth.control.profiles import Profiles
-from hearth.control.report import OutputLimits
 from hearth.control.site import Site
+from hearth.control.store_output import OutputLimits
 from hearth.domain.quota import Limits
 from hearth.objects.disk import BlobFiles
 from hearth.scheduler.fit import NodeRoom
 from hearth.settings import Settings
 from hearth.store.door import Store, open_engine
-from hearth.store.queries import nodes
+from hearth.store.queries import machines, nodes
 from hearth.store.tables import metadata
 from hearth.wire import agent as wire
 from hearth_client.messages.times import parse_date
@@ -95,7 +95,10 @@ class TestSite:
         """Let the scheduler give what waits to one node."""
         if not self.node_id:
             offer = wire.msgspec.json.encode(OFFER).decode()
-            row = await self.site.store.write(nodes.add, "node", 1, 1, self.clock.now, self.clock.now + 10**9, offer)
+            machine = await self.site.store.write(machines.ensure, OFFER)
+            row = await self.site.store.write(
+                nodes.add, "node", 1, 1, self.clock.now, self.clock.now + 10**9, offer, machine
+            )
             self.node_id = row.id
         room = NodeRoom(self.node_id, cores, 1 << 36, 0, False)
         return await self.site.store.write(claim.claim, [room], {self.node_id: 1}, self.clock.now)
@@ -160,6 +163,7 @@ def open_site(folder: Path, url: str = "", **settings: Any) -> TestSite:
         started_at=clock.now,
         api_url="http://api.test",
         storage_url="http://storage.test:8551",
+        site_id="00000000-0000-7000-8000-5173",
         work_waits=lambda: rings.append(clock.now),
     )
     return TestSite(site, clock, folder, rings)

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from hearth.agent.attempt import Key
 from hearth.domain.instance import InstanceState
+from hearth.domain.output import Lead, merged
 from hearth.domain.ranges import RangeSet
 from tests.property.cluster.machine import Machine, Process
 from tests.property.cluster.server import LOSSES_ALLOWED
@@ -36,7 +37,7 @@ class Watch:
         self._tell = tell
         self._instances: dict[tuple[int, int], Row] = {}
         self._tasks: dict[int, Row] = {}
-        self._chunks: dict[tuple[int, int], int] = {}  # task, stream: how many were seen
+        self._chunks: dict[tuple[int, int], int] = {}  # task, stream: how far they were seen
         self._accepted: dict[tuple[Key, int], int] = {}  # attempt, stream: bytes
         self._outlived: set[Key] = set()  # runs that went on after their lease
         self.processes: dict[Key, Process] = {}  # all that ever ran
@@ -116,22 +117,21 @@ class Watch:
             )
 
     def _check_chunks(self, instances: dict[tuple[int, int], Row]) -> None:
-        for stream in self.rows("SELECT task_id, stream, chunks FROM streams"):
+        for stream in self.rows("SELECT task_id, stream, size_bytes FROM streams"):
             place = (stream["task_id"], stream["stream"])
-            seen = self._chunks.get(place, 0)
-            if stream["chunks"] == seen:
+            end = self._chunks.get(place, 0)
+            if stream["size_bytes"] == end:
                 continue
             fresh = self.rows(
-                f"SELECT * FROM chunks WHERE task_id={place[0]} AND stream={place[1]} AND position>={seen} "
+                f"SELECT * FROM chunks WHERE task_id={place[0]} AND stream={place[1]} AND position>={end} "
                 "ORDER BY position"
             )
-            self._chunks[place] = seen + len(fresh)
-            self._require(
-                [chunk["position"] for chunk in fresh] == list(range(seen, stream["chunks"])),
-                f"the chunks of stream {place} are not in a row",
-            )
             for chunk in fresh:
+                self._require(chunk["position"] == end, f"the chunks of stream {place} do not join on at {end}")
+                end += len(merged(chunk["data"], chunk["number"], Lead(chunk["lead"])))
                 self._check_chunk(chunk, instances)
+            self._require(stream["size_bytes"] == end, f"stream {place} does not end at {end}, where its chunks do")
+            self._chunks[place] = end
 
     def _check_chunk(self, chunk: Row, instances: dict[tuple[int, int], Row]) -> None:
         place = (chunk["task_id"], chunk["number"])
