@@ -46,6 +46,8 @@ BYTEWISE = "test_output.test_the_stream_is_what_writing_byte_by_byte_would_make"
 CUT = "test_output.test_a_cut_falls_between_characters_and_lets_the_rest_come"
 REFERENCES = "test_command.test_known_references_become_their_values_and_nothing_else_changes"
 LEFT = "test_quota.test_what_is_left_fits_and_one_more_does_not"
+SNAPSHOT = "domain/snapshot.py"
+SNAPSHOTS = "test_snapshot.test_a_snapshot_is_what_its_parts_are"
 
 MUTANTS = [
     Mutant("ranges that touch stay apart", RANGES, "low <= result[-1][1] + 1", "low <= result[-1][1]", SETS),
@@ -105,6 +107,11 @@ MUTANTS = [
            "    secrets_by_prefix: tuple[str, ...] = ()\n\n    def __post_init__(self) -> None:\n"
            "        object.__setattr__(self, 'tags', tuple(dict.fromkeys(self.tags)) + ('x',))",
            "test_spec.test_a_specification_is_read_back_as_it_was_written"),
+    Mutant("a snapshot forgets its failures", SNAPSHOT, "FAILURE if self.failed_parts else", "FAILURE if False else", SNAPSHOTS),
+    Mutant("a snapshot counts sizes twice", SNAPSHOT, "size_bytes=self.size_bytes + more_size", "size_bytes=self.size_bytes * 2 + more_size", SNAPSHOTS),
+    Mutant("an end is no news of a snapshot", SNAPSHOT, "files=self.files + files,\n            is_heard_of=True", "files=self.files + files", SNAPSHOTS),
+    Mutant("a snapshot is due at once", SNAPSHOT, "// step + 1)", "// step)",
+           "test_snapshot.test_the_next_one_is_a_whole_number_of_intervals_after_the_submission_and_the_first_to_come"),
 ]  # fmt: skip
 
 
