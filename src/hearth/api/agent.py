@@ -11,10 +11,11 @@ from typing import Any
 import msgspec
 import structlog
 
-from hearth.control.fleet import Session, StaleSync
+from hearth.control.fleet import Session, StaleSync, held_keys
 from hearth.control.lease_files import Holder, listing, require_blob, require_holder
-from hearth.control.report import OutputLimits, report
+from hearth.control.report import Outcome, report
 from hearth.control.site import Site
+from hearth.control.store_output import OutputLimits
 from hearth.control.sync import Difference, compare, greet, lose
 from hearth.control.work import work
 from hearth.domain.errors import HearthError, Invalid, NotAllowed
@@ -140,6 +141,8 @@ class AgentDoor:
             return Difference()
         session.comparisons += 1
         session.checked_at = now
+        if site.usages.knows(session.node_id):
+            site.usages.keep(session.node_id, held_keys(sync.holds), now)
         difference = await site.store.read(compare, session.node_id, sync)
         if difference.lost:
             _log.warning("node came back without some of its attempts", node=sync.node, lost=len(difference.lost))
@@ -199,12 +202,17 @@ class AgentDoor:
         if message.incarnation != site.incarnation:
             # Attempts of a database that was restored since: their numbers may be given again.
             return wire.Receipt(refused=_all_attempts(message))
-        outcome = await site.store.write(
-            report, message, now=site.now(), losses_allowed=site.settings.losses_allowed, limits=self._limits
-        )
+        if not _tells_of_attempts(message):
+            outcome = Outcome(wire.Receipt(), requeued=False)
+        else:
+            outcome = await site.store.write(
+                report, message, now=site.now(), losses_allowed=site.settings.losses_allowed, limits=self._limits
+            )
         node_id = self._node_ids.get(message.node)
         if node_id is not None:
             site.fleet.hear_report(node_id, message, site.now())
+            ended = [(end.task, end.number, end.attempt) for end in message.ended]
+            site.usages.take(node_id, message.boot, message.usages, ended, site.now())
         if outcome.requeued or message.ended or not _is_empty(message.room):
             site.work_waits()
         return outcome.receipt
@@ -247,6 +255,11 @@ def _all_attempts(message: wire.Report) -> list[wire.Refusal]:
     parts = (message.started, message.outputs, message.exited, message.ended, message.snapshots)
     items = (item for part in parts for item in part)
     return [wire.Refusal(*key) for key in sorted({(item.task, item.number, item.attempt) for item in items})]
+
+
+def _tells_of_attempts(message: wire.Report) -> bool:
+    """Answer whether a report has something to store; room and measurements alone cost no transaction."""
+    return bool(message.started or message.outputs or message.exited or message.ended or message.snapshots)
 
 
 def _is_empty(room: wire.Room) -> bool:

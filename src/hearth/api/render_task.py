@@ -10,9 +10,11 @@ from typing import Any, Final
 import msgspec
 
 from hearth.api import secret_constants
-from hearth.api.render_status import completed, instance_error, status, whole_seconds
+from hearth.api.render_instances import CANCELLED, completed, instance_error
+from hearth.api.render_status import execution_so_far, status, whole_seconds
 from hearth.control.accounts import Account
 from hearth.control.site import Site
+from hearth.control.usage import Usages
 from hearth.domain.spec import ResourceBucket, SchedulingClass, TaskSpec
 from hearth.domain.task import TaskState
 from hearth.store.queries.snapshots import own_filter
@@ -45,7 +47,7 @@ _CLASSES: Final = {
 }
 # Up to this version the Python SDK knows no advanced buckets.
 _OLD_CLIENT: Final = re.compile(r"qarnot-sdk-python/v(?:[01]\.|2\.[0-4](?:\.|$| ))")
-_CANCELLED: Final = TaskError(code="CANCELLED", message="The task was cancelled")
+_CANCELLED: Final = TaskError(code=CANCELLED, message="The task was cancelled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ class Rendering:
 
     now: int
     storage_host: str
+    site_uuid: str
+    usages: Usages
     projects: Mapping[int, str]
     default_project: str | None
     names_advanced_buckets: bool  # in the plain list too, for clients that read no other
@@ -65,6 +69,8 @@ class Rendering:
         return Rendering(
             now=site.now(),
             storage_host=site.storage_url.partition("://")[2].strip("/"),
+            site_uuid=site.site_id,
+            usages=site.usages,
             projects={p.id: p.uuid for p in caller.projects},
             default_project=project.uuid if project else None,
             names_advanced_buckets=_OLD_CLIENT.match(user_agent) is not None,
@@ -79,13 +85,15 @@ def render_summary(row: TaskRow, how: Rendering) -> TaskSummary:
 def render_task(view: TaskView, how: Rendering) -> Task:
     """Return a task with all that is known of it."""
     row, spec = view.row, view.spec
-    at_work = sum(max(0, (i.exited_at or how.now) - i.started_at) for i in view.live if i.started_at is not None)
     plain = not spec.resources_are_advanced
     copied = own_filter(row.snapshot_filter, spec)
     return Task(
-        **_summary(row, spec, how, row.execution_microseconds + at_work),
+        **_summary(row, spec, how, execution_so_far(view, how.now)),
         errors=_errors(view),
-        completed_instances=[completed(i, row.demand_cores, how.storage_host) for i in reversed(view.ended)],
+        completed_instances=[
+            completed(i, view.machines.get(i.machine_id or 0), row.demand_cores, how.storage_host)
+            for i in reversed(view.ended)
+        ],
         results_count=row.results_count,
         snapshot_interval=row.snapshot_interval,
         constants=_shown_constants(spec),
@@ -126,7 +134,7 @@ def render_task(view: TaskView, how: Rendering) -> Task:
             by_prefix=[SecretPrefix(prefix=prefix) for prefix in spec.secrets_by_prefix],
         ),
         priority=row.priority,
-        status=status(view, how.now),
+        status=status(view, how.usages, how.site_uuid, how.now),
     )
 
 

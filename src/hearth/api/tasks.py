@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from litestar import Controller, Response, delete, get, patch, post, put
-from litestar.params import FromQuery
+from litestar.params import FromQuery, QueryParameter
 from sqlalchemy import Connection
 
 from hearth.api import limits, secret_constants
-from hearth.api.render_status import completed
+from hearth.api.render_instances import completed
 from hearth.api.render_task import Rendering, render_task
 from hearth.api.requests import ApiRequest, PathText, caller, done, encoded, read, rendering, site_of
 from hearth.api.shapes import Unknown
@@ -23,7 +23,6 @@ from hearth.control.push import push_resources
 from hearth.control.update import update_task
 from hearth.domain.errors import Invalid
 from hearth.store.queries import task_view
-from hearth.store.queries.instances import InstanceRow
 from hearth.store.queries.tasks import TaskRow
 from hearth_client.messages.pages import Page
 from hearth_client.messages.submissions import TaskSubmit
@@ -86,21 +85,27 @@ class Tasks(Controller):
         ident: PathText,
         after: FromQuery[int] = -1,
         limit: FromQuery[int] = INSTANCES_PAGE,
+        ended: Annotated[str, QueryParameter(name="state")] = "",
     ) -> Page[CompletedInstance]:
-        """All ended instances, by number, a page at a time; `after` is the `nextToken` of the page before."""
+        """All ended instances, or those in one `state`, by number, a page at a time.
+
+        `after` is the `nextToken` of the page before: an instance that ends meanwhile moves no other.
+        """
         if limit < 1:
             raise Invalid("limit", f"{limit} is too few: ask for one at least")
-        limit = min(limit, INSTANCES_PAGE)
-        row, found = await site_of(request).store.read(_instances, caller(request).id, ident, after, limit)
+        if ended and ended.lower() not in task_view.ENDS:
+            raise Invalid("state", f"'{ended}' is none of Success, Failure and Cancelled")
+        row, found = await site_of(request).store.read(
+            _instances, caller(request).id, ident, after, min(limit, INSTANCES_PAGE), ended.lower()
+        )
         host = rendering(request).storage_host
-        more = len(found) > limit
-        data = [completed(i, row.demand_cores, host) for i in found[:limit]]
+        data = [completed(i, found.machines.get(i.machine_id or 0), row.demand_cores, host) for i in found.instances]
         return Page(
             data=data,
             count=len(data),
-            total=row.succeeded_count + row.failed_count + row.cancelled_count,
-            is_truncated=more,
-            next_token=str(data[-1].instance_id) if more else None,
+            total=found.total,
+            is_truncated=found.next_after is not None,
+            next_token=None if found.next_after is None else str(found.next_after),
             token=None if after < 0 else str(after),
         )
 
@@ -121,7 +126,7 @@ def _look(connection: Connection, account_id: int, ident: str, shown: int, how: 
 
 
 def _instances(
-    connection: Connection, account_id: int, ident: str, after: int, limit: int
-) -> tuple[TaskRow, list[InstanceRow]]:
+    connection: Connection, account_id: int, ident: str, after: int, limit: int, state: str
+) -> tuple[TaskRow, task_view.EndedPage]:
     row = find.task(connection, account_id, ident)
-    return row, task_view.ended_page(connection, row.id, after, limit + 1)
+    return row, task_view.ended_page(connection, row, after, limit, state)

@@ -63,6 +63,7 @@ async def serve(settings: Settings) -> None:
         api_url=api_url,
         storage_url=storage_url,
         work_waits=bell.ring,
+        site_id=facts.site_id,
     )
     doors["agents"] = AgentDoor(site, directory.node_token.read_text("ascii").strip())
     loops = Loops(site, bell)

@@ -32,3 +32,4 @@ class Site:
     storage_url: str
     work_waits: Callable[[], None]  # tell the dispatcher that there may be something to place
     usages: Usages = field(default_factory=Usages)
+    site_id: str = ""  # what the site is called in statistics

@@ -8,9 +8,8 @@ import msgspec
 from msgspec.structs import replace
 
 from hearth.domain.instance import Instance
+from hearth.store.queries.machines import machine_times
 from hearth.store.queries.tasks import Standing
-
-_machines = msgspec.json.Decoder(dict[int, int])
 
 
 @dataclass(slots=True)
@@ -58,8 +57,3 @@ class Times:
         for machine_id, execution in self.machines.items():
             sums[machine_id] = sums.get(machine_id, 0) + execution
         return msgspec.json.encode(sums).decode()
-
-
-def machine_times(text: str | None) -> dict[int, int]:
-    """Read the stored execution times by kind of machine."""
-    return _machines.decode(text) if text else {}

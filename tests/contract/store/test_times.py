@@ -5,12 +5,11 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from hearth.control.sync import greet
-from hearth.control.times import machine_times
 from hearth.domain.instance import InstanceState
 from hearth.domain.spec import Retries
 from hearth.store import tables
 from hearth.store.queries import machines, nodes
-from hearth.store.queries.machines import Machine
+from hearth.store.queries.machines import Machine, machine_times
 from hearth.store.queries.tasks import TaskRow
 from hearth.wire import agent as wire
 from tests.contract.store.truth import check_all, every

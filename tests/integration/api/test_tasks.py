@@ -132,12 +132,12 @@ async def test_a_task_that_succeeded_shows_how(api: httpx.AsyncClient, site: Tes
         "results": [],
         "wallTimeSec": 2.5,
         "execTimeSec": 2.5,
-        "execTimeSecGHz": 0.0,
+        "execTimeSecGHz": 5.0,
         "peakMemoryMB": 5,
-        "averageGHz": 0.0,
+        "averageGHz": 2.0,
         "error": None,
-        "specificationKey": "",
-        "cpuModel": "",
+        "specificationKey": OFFER.specification_key,
+        "cpuModel": OFFER.cpu_model,
         "coreCount": 1,
         "clockRatio": 1.0,
         "executionAttemptCount": 1,
@@ -166,6 +166,7 @@ async def test_an_abort_cancels_and_is_harmless_when_it_is_over(api: httpx.Async
     task = (await api.get(f"/tasks/{uuid}")).json()
     assert (task["state"], task["status"]["cancelledRange"]) == ("Cancelled", "0-1")
     assert (task["status"]["failedRange"], task["status"]["failedOnlyRange"]) == ("0-1", "")
+    assert task["status"]["executedRange"] == "0-1"
     assert task["errors"][0]["code"] == "CANCELLED"
     assert (await api.post(f"/tasks/{uuid}/abort")).status_code == 200
 

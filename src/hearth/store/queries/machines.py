@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import msgspec
 from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -29,6 +30,7 @@ _SAME = select(machines.c.id).where(
 _KINDS = select(machines.c.id, machines.c.specification_key, machines.c.cpu_model, machines.c.frequency_ghz).where(
     machines.c.id.in_(bindparam("ids", expanding=True))
 )
+_times = msgspec.json.Decoder(dict[int, int])
 
 
 def ensure(connection: Connection, offer: Offer) -> int:
@@ -52,3 +54,8 @@ def many(connection: Connection, ids: Iterable[int]) -> dict[int, Machine]:
     if not wanted:
         return {}
     return {row[0]: Machine(row[1], row[2], row[3]) for row in connection.execute(_KINDS, {"ids": wanted})}
+
+
+def machine_times(text: str | None) -> dict[int, int]:
+    """Read what a task stores of its execution: microseconds by kind of machine."""
+    return _times.decode(text) if text else {}

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-import msgspec
 from sqlalchemy import Connection, bindparam, select
 
+from hearth.domain.instance import InstanceState
 from hearth.domain.ranges import RangeSet
 from hearth.domain.spec import TaskSpec
 from hearth.store.hints import unlikely
+from hearth.store.queries import machines
 from hearth.store.queries.instances import COLUMNS as INSTANCE_COLUMNS
 from hearth.store.queries.instances import InstanceRow
+from hearth.store.queries.machines import Machine, machine_times
 from hearth.store.queries.tasks import TaskRow, spec_from_json
-from hearth.store.tables import instances, nodes
-from hearth.wire.agent import Offer
+from hearth.store.tables import instances
 
 # Failed instances whose errors become errors of the task.
 FAILED_SHOWN = 10
+# The states in which instances end, and the column of the task that lists them.
+ENDS = {"success": "succeeded", "failure": "failed", "cancelled": "cancelled"}
 # Tasks up to this size are read together.
 _SMALL = 20
 _KEYS = 400
@@ -35,7 +38,6 @@ _ENDED = (
     .limit(bindparam("most"))
 )
 _NUMBERED = _of_task.where(instances.c.number.in_(bindparam("numbers", expanding=True))).order_by(instances.c.number)
-_OFFERS = select(nodes.c.id, nodes.c.offer).where(nodes.c.id.in_(bindparam("ids", expanding=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class TaskView:
     live: Sequence[InstanceRow] = ()
     ended: Sequence[InstanceRow] = ()  # newest first, perhaps not all
     failed: Sequence[InstanceRow] = ()  # the first of them
-    offers: dict[int, Offer] = field(default_factory=dict)  # of the nodes that hold live instances
+    machines: dict[int, Machine] = field(default_factory=dict)  # all that the task's instances ran on
 
     @property
     def ended_count(self) -> int:
@@ -62,9 +64,8 @@ def view(connection: Connection, row: TaskRow, shown: int) -> TaskView:
     if has_live:
         live = [InstanceRow(*found) for found in connection.execute(_LIVE, asked)]
     ended = [InstanceRow(*found) for found in connection.execute(_ENDED, asked)] if _ended_count(row) else []
-    return TaskView(
-        row, spec_from_json(row.spec), live, ended, _first_failed(connection, row, ended), _offers(connection, live)
-    )
+    kinds = machines.many(connection, _kinds(row, (*live, *ended)))
+    return TaskView(row, spec_from_json(row.spec), live, ended, _first_failed(connection, row, ended), kinds)
 
 
 def views(connection: Connection, rows: Sequence[TaskRow], shown: int) -> list[TaskView]:
@@ -77,6 +78,7 @@ def views(connection: Connection, rows: Sequence[TaskRow], shown: int) -> list[T
         query = select(*INSTANCE_COLUMNS).where(instances.c.task_id.in_(small[begin : begin + _KEYS]))
         for found in connection.execute(query.order_by(instances.c.task_id, instances.c.number)):
             by_task[found[0]].append(InstanceRow(*found))
+    kinds = machines.many(connection, {k for row in rows for k in _kinds(row, by_task.get(row.id, ()))})
     result = []
     for row in rows:
         theirs = by_task.get(row.id)
@@ -86,20 +88,39 @@ def views(connection: Connection, rows: Sequence[TaskRow], shown: int) -> list[T
             continue
         live = [i for i in theirs if i.node_id is not None]
         ended = sorted((i for i in theirs if i.ended_at is not None), key=lambda i: (-(i.ended_at or 0), -i.number))
-        failed = [i for i in theirs if i.error_code is not None and i.ended_at is not None][:FAILED_SHOWN]
-        result.append(TaskView(row, spec_from_json(row.spec), live, ended, failed, _offers(connection, live)))
+        failed = [i for i in theirs if i.state == InstanceState.FAILED][:FAILED_SHOWN]
+        result.append(TaskView(row, spec_from_json(row.spec), live, ended, failed, kinds))
     return result
 
 
-def ended_page(connection: Connection, task_id: int, after: int, limit: int) -> list[InstanceRow]:
-    """Return ended instances by number, those above `after`."""
-    query = (
-        select(*INSTANCE_COLUMNS)
-        .where(instances.c.task_id == task_id, instances.c.number > after, instances.c.ended_at.is_not(None))
-        .order_by(instances.c.number)
-        .limit(limit)
-    )
-    return [InstanceRow(*found) for found in connection.execute(query)]
+@dataclass(frozen=True, slots=True)
+class EndedPage:
+    """Ended instances by number, and where the next page begins."""
+
+    instances: Sequence[InstanceRow]
+    next_after: int | None  # None: there are no more
+    total: int
+    machines: dict[int, Machine]
+
+
+def ended_page(connection: Connection, row: TaskRow, after: int, limit: int, state: str = "") -> EndedPage:
+    """Return ended instances above the number `after`, those in one of `ENDS` if `state` names it."""
+    total = _ended_count(row)
+    if state:
+        numbers = RangeSet.parse(getattr(row, ENDS[state]))
+        total = len(numbers)
+        wanted = list((numbers - RangeSet.count(after + 1)).first(limit + 1))
+        # Those that were cancelled before a node had them have no row.
+        found = [InstanceRow(*f) for f in connection.execute(_NUMBERED, {"task": row.id, "numbers": wanted[:limit]})]
+        next_after = wanted[limit - 1] if len(wanted) > limit else None
+    else:
+        query = _of_task.where(instances.c.number > after, instances.c.ended_at.is_not(None))
+        rows = connection.execute(query.order_by(instances.c.number).limit(limit + 1), {"task": row.id})
+        found = [InstanceRow(*f) for f in rows]
+        next_after = found[limit - 1].number if len(found) > limit else None
+        found = found[:limit]
+    kinds = machines.many(connection, {i.machine_id for i in found if i.machine_id is not None})
+    return EndedPage(found, next_after, total, kinds)
 
 
 def _live_count(row: TaskRow) -> int:
@@ -122,9 +143,6 @@ def _first_failed(connection: Connection, row: TaskRow, ended: Sequence[Instance
     return [InstanceRow(*found) for found in connection.execute(_NUMBERED, {"task": row.id, "numbers": numbers})]
 
 
-def _offers(connection: Connection, live: Sequence[InstanceRow]) -> dict[int, Offer]:
-    ids = sorted({i.node_id for i in live if i.node_id is not None})
-    if not ids:
-        return {}
-    found = connection.execute(_OFFERS, {"ids": ids})
-    return {node_id: msgspec.json.decode(offer, type=Offer) for node_id, offer in found}
+def _kinds(row: TaskRow, shown: Iterable[InstanceRow]) -> set[int]:
+    """Return the kinds of machines that a look at a task speaks of."""
+    return machine_times(row.machines).keys() | {i.machine_id for i in shown if i.machine_id is not None}
