@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 SECOND: Final = 1_000_000
@@ -32,6 +33,7 @@ def parse_timespan(text: str) -> int:
     )
 
 
+@lru_cache(maxsize=4096)  # a page of tasks has hundreds, most of them the same
 def format_timespan(microseconds: int) -> str:
     """Return the span in its shortest form: days and the fraction only where there are any."""
     if microseconds < 0:
