@@ -7,10 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
+from hearth.control.snapshot_parts import FAILURES_KEPT
 from hearth.domain import output as merging
 from hearth.domain.bundle import Row, chunks_in
 from hearth.domain.instance import InstanceState
 from hearth.domain.ranges import RangeSet
+from hearth.domain.snapshot import SnapshotState, Tally
 from hearth.domain.task import TaskState, task_state
 from hearth.store import tables
 from hearth.store.queries import output_view
@@ -31,12 +33,14 @@ def check_all(connection: Connection) -> None:
     _check_accounts(connection)
     _check_output(connection)
     _check_storage(connection)
+    _check_snapshots(connection)
 
 
 def _check_tasks(connection: Connection) -> None:
     rows = every(connection, tables.instances)
     attempts = every(connection, tables.attempts)
     story = every(connection, tables.history)
+    snapshots = every(connection, tables.snapshots)
     for task in every(connection, tables.tasks):
         if task["deleted_at"] is not None:
             continue  # its rows go bit by bit
@@ -80,7 +84,10 @@ def _check_tasks(connection: Connection) -> None:
                 assert given_back == (row["state"] == InstanceState.WAITING), row
         if task["machines"] is not None:
             assert sum(machine_times(task["machines"]).values()) == task["execution_microseconds"], task
-        assert task["results_count"] == sum(row["results"] is not None for row in mine.values()), task
+        copied = [row for row in snapshots if row["task_id"] == task["id"]]
+        assert task["open_snapshots"] == sum(row["open_parts"] > 0 for row in copied), task
+        new_files = sum(row["files"] > 0 and not row["open_parts"] for row in copied)
+        assert task["results_count"] == new_files + sum(row["results"] is not None for row in mine.values()), task
 
         state = task_state(
             progress,
@@ -151,6 +158,21 @@ def _check_output(connection: Connection) -> None:
         for number, size in ends.items():
             assert output_view.bounds(connection, View(stream["task_id"], stream["stream"], number))[1] == size
         assert tail == (None if stream["tail_number"] is None else (stream["tail_number"], stream["tail_attempt"]))
+
+
+def _check_snapshots(connection: Connection) -> None:
+    attempts = {(row["task_id"], row["number"]): row for row in every(connection, tables.instances)}
+    parts = every(connection, tables.snapshot_parts)
+    for row in every(connection, tables.snapshots):
+        mine = [part for part in parts if part["snapshot_id"] == row["id"]]
+        is_open = [part for part in mine if part["node_id"] is not None]
+        for part in is_open:
+            instance = attempts[(part["task_id"], part["number"])]
+            assert (part["attempt"], part["node_id"]) == (instance["attempt"], instance["node_id"]), (part, instance)
+        assert row["open_parts"] == len(is_open), row
+        tally = Tally(len(is_open), row["failed_parts"], is_heard_of=row["state"] != SnapshotState.TRIGGERED)
+        assert row["state"] == tally.state, row
+        assert sum(part["error"] is not None for part in mine) == min(row["failed_parts"], FAILURES_KEPT), row
 
 
 def _check_storage(connection: Connection) -> None:
