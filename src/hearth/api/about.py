@@ -91,7 +91,7 @@ def render_info(account: Account, use: Use) -> UserInfo:
         max_task=limits.max_tasks,
         task_count=use.tasks,
         max_running_task=limits.max_running_tasks,
-        running_task_count=use.active_tasks,
+        running_task_count=use.running_tasks,
         max_job=limits.max_jobs,
         job_count=0,
         max_pool=limits.max_pools,

@@ -83,4 +83,8 @@ def with_parameters(document: dict[str, Any], open_paths: frozenset[str]) -> Non
 
 def may_look(method: str, path: str) -> bool:
     """Answer whether an operation only reads, so that it may be asked about another account."""
-    return method.lower() in ("get", "head") or path.rstrip("/").endswith(("/search", "/paginate"))
+    if path.startswith("/secrets-manager/"):
+        return False  # secrets are their account's alone
+    return method.lower() in ("get", "head") or (
+        method.lower() == "post" and path.rstrip("/").endswith(("/search", "/paginate"))
+    )

@@ -8,23 +8,27 @@ import msgspec
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from hearth.api.described import READ_ONLY_HEADER, may_look
 from hearth.api.paths import fold_path
 from hearth.control.accounts import Account, Accounts
+from hearth.control.viewers import Viewers
+from hearth.domain.errors import NotAllowed
 from hearth_client.messages.errors import Error, ErrorDetail
 
 # All that can be asked without a token.
 OPEN_PATHS: Final = frozenset({"/settings", "/versions", "/openapi.json"})
 
 _BAD_TOKEN: Final = "Bad authentication token"
-_OTHER_ACCOUNT: Final = b"qarnotreadonlyrequestforaccount"
+_OTHER_ACCOUNT: Final = READ_ONLY_HEADER.lower().encode()
 
 
 class Outer:
     """The ASGI application that servers see."""
 
-    def __init__(self, inner: ASGIApp, accounts: Accounts) -> None:
+    def __init__(self, inner: ASGIApp, accounts: Accounts, viewers: Viewers) -> None:
         self._inner = inner
         self._accounts = accounts
+        self._viewers = viewers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -38,11 +42,21 @@ class Outer:
             if account is None:
                 await _refuse(send, 401, _BAD_TOKEN)
                 return
-            if other and other.lower() not in (account.email, account.uuid):
-                await _refuse(send, 403, f"reading account '{other}' with a token of {account.email} is not allowed")
-                return
+            if other:
+                try:
+                    account = await self._seen_as(account, other, scope["method"], path)
+                except NotAllowed as refusal:
+                    await _refuse(send, refusal.status, refusal.message)
+                    return
             inside["user"] = account
         await self._inner(inside, receive, send)  # type: ignore[arg-type]
+
+    async def _seen_as(self, caller: Account, named: str, method: str, path: str) -> Account:
+        """Return the account that a request only looks at; raise when it would do more, or may not."""
+        account = await self._viewers.seen_as(caller, named)
+        if account.id != caller.id and not may_look(method, path):
+            raise NotAllowed(f"{method} {path} is not possible for a viewer: {READ_ONLY_HEADER} only looks")
+        return account
 
 
 def caller_of(scope: Scope) -> Account:

@@ -9,6 +9,7 @@ import uuid
 from hearth.app.process import now
 from hearth.control.accounts import Accounts
 from hearth.control.keys import load_or_create
+from hearth.control.viewers import Viewers
 from hearth.data_directory import DataDirectory, make_private
 from hearth.settings import Settings
 from hearth.store.door import Store, open_engine
@@ -31,6 +32,11 @@ def open_store(settings: Settings) -> Store:
     engine = open_engine(settings.sqlalchemy_url)
     upgrade(engine)
     return Store(engine)
+
+
+def open_viewers(store: Store) -> Viewers:
+    """Return who may look at whom."""
+    return Viewers(store, now=now)
 
 
 def open_accounts(store: Store, directory: DataDirectory) -> Accounts:

@@ -84,14 +84,27 @@ def _parser() -> argparse.ArgumentParser:
     agent = commands.add_parser("agent", help="run the node agent only")
     _options(agent, "data", "runtime", "node_cores", "server_url")
 
-    account = commands.add_parser("account", help="make accounts")
-    actions = account.add_subparsers(dest="action", required=True, metavar="ACTION")
-    create = actions.add_parser("create", help="make an account and print its token")
-    create.add_argument("email")
-    _options(create, "data")
+    account = commands.add_parser("account", help="make accounts, limit them, let others look at them")
+    _account_actions(account.add_subparsers(dest="action", required=True, metavar="ACTION"))
 
     commands.add_parser("version", help="print the version")
     return parser
+
+
+def _account_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    create = actions.add_parser("create", help="make an account and print its token")
+    show = actions.add_parser("show", help="print what an account has and may have, and who may look at it")
+    limits = actions.add_parser("limits", help="change what an account may have")
+    for action in (create, show, limits):
+        action.add_argument("email")
+    limits.add_argument("limits", nargs="+", metavar="NAME=VALUE", help="for example max_tasks=100; 0: no limit")
+    allow = actions.add_parser("allow-view", help="let an account look at what is another's, without touching it")
+    revoke = actions.add_parser("revoke-view", help="end that")
+    for action in (allow, revoke):
+        action.add_argument("owner", help="e-mail of the account that is looked at")
+        action.add_argument("viewer", help="e-mail of the account that looks")
+    for action in (create, show, limits, allow, revoke):
+        _options(action, "data")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -110,7 +123,7 @@ def _run(given: argparse.Namespace) -> int:
     if given.command == "version":
         print(_version())
         return 0
-    others = ("command", "action", "email", "leave_running")
+    others = ("command", "action", "email", "owner", "viewer", "limits", "leave_running")
     settings = load({name: value for name, value in vars(given).items() if name not in others})
     _check_place(settings.data)
     match given.command:
@@ -127,9 +140,23 @@ def _run(given: argparse.Namespace) -> int:
             uvloop.run(_role(given.command)(settings))
             return 0
         case _:
-            from hearth.cli import account
+            return asyncio.run(_account(settings, given))
 
-            return asyncio.run(account.create(settings, given.email))
+
+async def _account(settings: Settings, given: argparse.Namespace) -> int:
+    from hearth.cli import account
+
+    match given.action:
+        case "create":
+            return await account.create(settings, given.email)
+        case "show":
+            return await account.show(settings, given.email)
+        case "limits":
+            return await account.limits(settings, given.email, given.limits)
+        case "allow-view":
+            return await account.allow_view(settings, given.owner, given.viewer)
+        case _:
+            return await account.revoke_view(settings, given.owner, given.viewer)
 
 
 def _role(name: str) -> Callable[[Settings], Coroutine[None, None, None]]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 
 from sqlalchemy import Connection
 
@@ -86,7 +86,7 @@ class Accounts:
             connection, uuid=self._new_uuid(), email=email, limits=limits, project_uuid=self._new_uuid(), now=now
         )
         self._add_token(connection, row, token, "first", now)
-        return _account(connection, row)
+        return account_of(connection, row)
 
     async def create_token(self, email: str, name: str = "") -> str:
         """Add a token to the account of this e-mail and return it; it is shown only now."""
@@ -156,6 +156,12 @@ class Accounts:
         """Return the account of an e-mail."""
         return await self._store.read(_by_email, email)
 
+    async def change_limits(self, name: str, changes: Mapping[str, int]) -> Account:
+        """Change some limits of the account of this e-mail; return it as it is now."""
+        account = await self._store.write(_change_limits, name, changes)
+        self.forget()
+        return account
+
     async def use(self, account: Account) -> Use:
         """Return what an account has now."""
         return await self._store.read(rows.use, account.id)
@@ -166,15 +172,31 @@ class Accounts:
         self._by_access_key.clear()
 
 
-def _account(connection: Connection, row: AccountRow) -> Account:
+def account_of(connection: Connection, row: AccountRow) -> Account:
+    """Return an account with its projects."""
     return Account(row.id, row.uuid, row.email, row.limits, rows.projects_of(connection, row))
+
+
+def _change_limits(connection: Connection, name: str, changes: Mapping[str, int]) -> Account:
+    row = rows.by_name(connection, name)
+    if row is None:
+        raise Missing("account", name)
+    names = [field.name for field in fields(Limits)]
+    for limit, value in changes.items():
+        if limit not in names:
+            raise Invalid(limit, f"is no limit; the limits are {', '.join(names)}")
+        if value < 0:
+            raise Invalid(limit, f"{value} is below 0; 0 stands for no limit")
+    limits = replace(row.limits, **changes)
+    rows.set_limits(connection, row.id, limits)
+    return account_of(connection, replace(row, limits=limits))
 
 
 def _by_token(connection: Connection, lookups: Sequence[bytes], now: int) -> Account | None:
     row = rows.by_token(connection, lookups, now)
-    return None if row is None else _account(connection, row)
+    return None if row is None else account_of(connection, row)
 
 
 def _by_email(connection: Connection, email: str) -> Account | None:
     row = rows.by_email(connection, email)
-    return None if row is None else _account(connection, row)
+    return None if row is None else account_of(connection, row)

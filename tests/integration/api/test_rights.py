@@ -10,6 +10,7 @@ import pytest
 from litestar.routes import HTTPRoute
 
 from hearth.api.app import create_routes
+from hearth.control.viewers import Viewers
 from tests.integration.api.sites import TestSite, a_task
 
 # All that may be known without a token; said here once more on purpose.
@@ -101,25 +102,80 @@ async def test_no_route_reaches_what_is_anothers(site: TestSite) -> None:
                     asked = re.sub(r"\{number\}", "0", path.replace("{ident}", ident).replace("{name}", "docker-batch"))
                     answer = await stranger.request(method, asked, json=body)
                     seen = (method, asked, body, answer.status_code, answer.text)
-                    if has_id and method == "PUT" and isinstance(body, list):
-                        assert answer.status_code == 400, seen  # it is no task, whosever it is
-                    elif has_id:
-                        assert answer.status_code == 404, seen
-                        assert answer.json()["message"] == f"No such task: {ident}", seen
+                    if has_id:
+                        nothing = await stranger.request(method, asked.replace(ident, "nothing"), json=body)
+                        assert (answer.status_code, answer.text.replace(ident, "nothing")) == (
+                            nothing.status_code,
+                            nothing.text,
+                        ), seen
+                        bad_body = method in ("POST", "PUT") and answer.status_code == 400
+                        assert bad_body or answer.json()["message"] == f"No such task: {ident}", seen
                     assert "secret-name" not in answer.text and "secret-output" not in answer.text, seen
                     assert "secret-tag" not in answer.text and uuid not in answer.text.replace(ident or "-", ""), seen
     assert ids > 10
     assert await everything(site, mine, uuid) == expected
 
 
+VIEW = "QarnotReadOnlyRequestForAccount"
+
+
 async def test_a_view_of_another_account_is_not_ours_to_give(site: TestSite) -> None:
-    await site.account("mine@example.org")
+    mine, _ = await site.account("mine@example.org")
     account, theirs = await site.account("theirs@example.org")
     async with site.client(theirs) as client:
-        name = "QarnotReadOnlyRequestForAccount"
-        assert (await client.get("/tasks", headers={name: "mine@example.org"})).status_code == 403
-        assert (await client.get("/tasks", headers={name: "Theirs@example.org"})).status_code == 200
-        assert (await client.get("/tasks", headers={name: account.uuid})).status_code == 200
+        for method, path in routes(site):
+            for named in ("mine@example.org", "Mine@Example.org", mine.uuid, "nobody@example.org", "x", "\xe9"):
+                answer = await client.request(method, path, json={}, headers={VIEW: named.encode("latin-1")})
+                if path in OPEN:
+                    continue
+                assert answer.status_code == 403, (method, path, named)
+                sentence = f"theirs@example.org may not look at the account '{named}'"
+                assert answer.json()["message"] == sentence, (method, path)
+        assert (await client.get("/tasks", headers={VIEW: "Theirs@example.org"})).status_code == 200
+        assert (await client.get("/tasks", headers={VIEW: account.uuid})).status_code == 200
+        assert (await client.post("/tasks", json=a_task(), headers={VIEW: account.uuid})).status_code == 200
+
+
+# All that a viewer may do besides GET; said here once more on purpose.
+LOOKS = {("POST", "/tasks/search"), ("POST", "/tasks/paginate"), ("POST", "/tasks/summaries/paginate")}
+
+
+async def test_a_viewer_sees_all_and_touches_nothing(site: TestSite) -> None:
+    owner, mine = await site.account("mine@example.org")
+    _, theirs = await site.account("theirs@example.org")
+    uuid = await owned_task(site, mine)
+    viewers = Viewers(site.site.store, now=site.clock)
+    await viewers.allow("Mine@example.org", "theirs@example.org")
+    looked = 0
+    async with site.client(theirs) as viewer:
+        for method, path in routes(site):
+            looks = method in ("GET", "HEAD") or (method, path) in LOOKS
+            for named in ("Mine@example.org", owner.uuid.upper()):
+                asked = re.sub(r"\{\w+\}", "0", path.replace("{ident}", uuid).replace("{name}", "docker-batch"))
+                body = None if method == "GET" else {}
+                answer = await viewer.request(method, asked, json=body, headers={VIEW: named})
+                seen = (method, asked, answer.status_code, answer.text)
+                if looks or path in OPEN:
+                    assert answer.status_code in (200, 404), seen
+                    looked += answer.status_code == 200
+                else:
+                    sentence = f"{method} {asked} is not possible for a viewer: {VIEW} only looks"
+                    assert (answer.status_code, answer.json()["message"]) == (403, sentence), seen
+        headers = {VIEW: "mine@example.org"}
+        assert (await viewer.get(f"/tasks/{uuid}", headers=headers)).json()["name"] == "secret-name"
+        assert (await viewer.get(f"/tasks/{uuid}/stdout", headers=headers)).text == "0> secret-output\n"
+        assert (await viewer.get("/info", headers=headers)).json()["email"] == "mine@example.org"
+        found = (await viewer.post("/tasks/search", json={}, headers=headers)).json()
+        assert [task["uuid"] for task in found] == [uuid]
+        # Without the header it is its own account still, and nobody else's door is open.
+        assert (await viewer.get(f"/tasks/{uuid}")).status_code == 404
+        async with site.client(mine) as back:
+            assert (await back.get("/tasks", headers={VIEW: "theirs@example.org"})).status_code == 403
+        await viewers.revoke("mine@example.org", "theirs@example.org")
+        site.clock.pass_seconds(1)
+        assert (await viewer.get(f"/tasks/{uuid}", headers=headers)).status_code == 403
+    assert looked > 20
+    assert (await everything(site, mine, uuid))["new"] == "0> secret-output\n"
 
 
 async def test_shortnames_of_two_accounts_do_not_meet(site: TestSite) -> None:

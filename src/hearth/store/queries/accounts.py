@@ -53,6 +53,7 @@ class Use:
 
     tasks: int
     active_tasks: int
+    running_tasks: int
     live_instances: int
     live_cores: float
     buckets: int
@@ -93,6 +94,21 @@ def by_email(connection: Connection, email: str) -> AccountRow | None:
     """Return the account of this e-mail, in whatever case it is written."""
     row = connection.execute(select(*_ACCOUNT).where(accounts.c.email == email.lower())).first()
     return None if row is None else _account(row)
+
+
+def by_name(connection: Connection, name: str) -> AccountRow | None:
+    """Return the account of this e-mail or uuid, in whatever case it is written."""
+    name = name.strip().lower()
+    row = connection.execute(
+        select(*_ACCOUNT).where((accounts.c.email if "@" in name else accounts.c.uuid) == name)
+    ).first()
+    return None if row is None else _account(row)
+
+
+def set_limits(connection: Connection, account_id: int, limits: Limits) -> None:
+    """Write what an account may have."""
+    text = msgspec.json.encode(limits).decode()
+    connection.execute(update(accounts).where(accounts.c.id == account_id).values(limits=text))
 
 
 def every(connection: Connection) -> list[AccountRow]:
@@ -168,6 +184,7 @@ def use(connection: Connection, account_id: int) -> Use:
         select(
             accounts.c.tasks,
             accounts.c.active_tasks,
+            accounts.c.running_tasks,
             accounts.c.live_instances,
             accounts.c.live_cores,
             accounts.c.buckets,
