@@ -72,6 +72,7 @@ class Logic:
         self._buried: dict[Key, None] = {}  # cancelled before they arrived: a late lease of them is ignored
         self._ready: deque[Key] = deque()
         self._report_since: float | None = None
+        self._usages: list[wire.Usage] = []
         self._unconfirmed = 0
         self._closing: int | None = None  # since when (wall clock) it takes nothing more
         self._of_task: dict[int, int] = {}
@@ -108,6 +109,8 @@ class Logic:
     def report_due(self, mono: float) -> float | None:
         """Return when the next report should leave (monotonic), or None when there is nothing to tell."""
         if self._outbox.is_empty(self._is_held_back):
+            if self._usages:
+                return mono
             parts = self.snapshots.due()
             if parts is not None:
                 return max(parts, mono)
@@ -124,6 +127,7 @@ class Logic:
         batch = self._outbox.take(self._is_held_back)
         self._report_since = None
         self._counter += 1
+        usages, self._usages = self._usages, []
         return wire.Report(
             protocol=wire.PROTOCOL,
             node=self.node,
@@ -136,6 +140,7 @@ class Logic:
             outputs=batch.outputs,
             exited=batch.exited,
             ended=batch.ended,
+            usages=[u for u in usages if self._goes_on((u.task, u.number, u.attempt))],
             snapshots=self.snapshots.take(mono, batch.size_bytes),
         )
 
@@ -298,6 +303,14 @@ class Logic:
         attempt = self.attempts.get(key)
         if attempt is not None and not attempt.dropped and data:
             self._outbox.add_output(wire.Output(*key, stream, offset, data))
+
+    def measured(self, usages: list[wire.Usage]) -> None:
+        """Tell with the next report what attempts use; what is left of an earlier measurement is dropped."""
+        self._usages = usages
+
+    def _goes_on(self, key: Key) -> bool:
+        attempt = self.attempts.get(key)
+        return attempt is not None and attempt.phase is not Phase.ENDED
 
     def collected(
         self, key: Key, files: Iterable[wire.ResultFile], notes: Iterable[str], failure: RunEnd | None, mono: float
