@@ -137,6 +137,77 @@ async def test_fields_that_exclude_others_are_answered(with_buckets: httpx.Async
         assert {name: task[name] for name in wanted} == wanted
 
 
+# What a new task made of an old one may be told otherwise: the parts of a submission but for who it is.
+OVERRIDES = {name: value for name, value in SENT.items() if name not in ("instanceCount", "projectUuid")}
+NEW_FROM_OLD = {
+    "retry": "TaskRetryInput",
+    "recover": "TaskRecoverInput",
+    "resume": "TaskResumeInput",
+    "clone": "TaskCloneInput",
+}
+
+
+async def an_old_task(api: httpx.AsyncClient, site: TestSite, *, cancelled: bool) -> str:
+    """Submit a task, and let its two instances fail or be cancelled."""
+    uuid = str((await api.post("/tasks", json=a_task(instanceCount=2))).json()["uuid"])
+    if cancelled:
+        assert (await api.post(f"/tasks/{uuid}/abort")).status_code == 200
+    else:
+        await site.run(exit_code=1)
+    return uuid
+
+
+@pytest.mark.parametrize("how", NEW_FROM_OLD)
+async def test_every_field_may_be_another_in_a_new_task_made_of_an_old_one(
+    with_buckets: httpx.AsyncClient, site: TestSite, how: str
+) -> None:
+    await site.run()
+    old = await an_old_task(with_buckets, site, cancelled=how == "resume")
+    made = await with_buckets.post(f"/tasks/{old}/{how}", json=OVERRIDES)
+    assert made.status_code == 200, made.text
+    task = (await with_buckets.get(f"/tasks/{made.json()['uuid']}")).json()
+    wanted = {
+        name: value
+        for field, sent in OVERRIDES.items()
+        for name, value in ({field: sent} | ALSO.get(field, {})).items()
+    }
+    assert {name: task[name] for name in wanted} == wanted
+    assert task["totalInstanceCount"] == 2
+
+
+@pytest.mark.parametrize("how", NEW_FROM_OLD)
+@pytest.mark.parametrize("field", sorted(ALONE.keys() - {"advancedRanges", "poolUuid"}))
+async def test_fields_that_exclude_others_may_be_another_too(
+    with_buckets: httpx.AsyncClient, site: TestSite, how: str, field: str
+) -> None:
+    await site.run()
+    old = await an_old_task(with_buckets, site, cancelled=how == "resume")
+    for changes, wanted in ALONE[field]:
+        made = await with_buckets.post(f"/tasks/{old}/{how}", json=changes)
+        assert made.status_code == 200, made.text
+        task = (await with_buckets.get(f"/tasks/{made.json()['uuid']}")).json()
+        assert {name: task[name] for name in wanted} == wanted
+
+
+async def test_a_clone_may_have_other_instances(api: httpx.AsyncClient, site: TestSite) -> None:
+    old = await an_old_task(api, site, cancelled=False)
+    for changes, wanted in (
+        ({}, {"instanceCount": 2, "advancedRanges": None, "totalInstanceCount": 2}),
+        ({"instanceCount": 5}, {"instanceCount": 5, "advancedRanges": None, "totalInstanceCount": 5}),
+        ({"advancedRanges": "3-4,9"}, {"instanceCount": 0, "advancedRanges": "3-4,9", "totalInstanceCount": 3}),
+    ):
+        made = await api.post(f"/tasks/{old}/clone", json=changes)
+        assert made.status_code == 200, made.text
+        task = (await api.get(f"/tasks/{made.json()['uuid']}")).json()
+        assert {name: task[name] for name in wanted} == wanted
+
+
 def test_no_field_of_a_submission_is_forgotten_here() -> None:
     named = set(FACTS["openapi"]["POST /tasks"]["takes"]["TaskCreationInput"])
+    assert sorted(named - SENT.keys() - ALONE.keys()) == []
+
+
+@pytest.mark.parametrize("how", NEW_FROM_OLD)
+def test_no_field_of_a_new_task_made_of_an_old_one_is_forgotten_here(how: str) -> None:
+    named = set(FACTS["openapi"][f"POST /tasks/{{}}/{how}"]["takes"][NEW_FROM_OLD[how]])
     assert sorted(named - SENT.keys() - ALONE.keys()) == []
