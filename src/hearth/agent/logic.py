@@ -34,6 +34,7 @@ from hearth.agent.room import AHEAD_LIMIT, Room
 from hearth.agent.snapshot_parts import SnapshotParts
 from hearth.agent.versions import Versions, lacks, newest
 from hearth.domain.ranges import RangeSet
+from hearth.domain.secrets import secrets_of, without_secrets
 from hearth.wire import agent as wire
 
 # From this many ends in that time on a report waits a moment, so that one commit carries many of them.
@@ -274,7 +275,7 @@ class Logic:
 
     def snapshot_over(self, snapshot: int, key: Key, files: list[wire.ResultFile], error: str = "") -> list[Effect]:
         """An instance's share of a snapshot is uploaded, or will not be."""
-        return list(self.snapshots.over(snapshot, key, files, error))
+        return list(self.snapshots.over(snapshot, key, files, self._hushed(key, error)))
 
     def started(self, key: Key, at: int) -> list[Effect]:
         """The command runs."""
@@ -527,7 +528,7 @@ class Logic:
             at=end.at,
             exit_code=end.exit_code,
             error_code=end.error_code,
-            error_message=end.error_message,
+            error_message=self._hushed(key, end.error_message),
             lost=end.lost,
             returned=end.returned and attempt.started_at is None,
             started_at=attempt.started_at,
@@ -535,9 +536,9 @@ class Logic:
             cpu_microseconds=run.cpu_microseconds,
             peak_memory=run.peak_memory,
             files=files or [],
-            notes=notes or [],
+            notes=[self._hushed(key, note) for note in notes or ()],
             download_microseconds=attempt.download_microseconds,
-            debug=end.debug,
+            debug=self._hushed(key, end.debug),
         )
         return self._admit()
 
@@ -547,6 +548,12 @@ class Logic:
             self.room.enqueue(attempt, -1)
         elif attempt.phase is Phase.RUNNING:
             self._release(attempt)
+    def _hushed(self, key: Key, text: str) -> str:
+        """Return a text as it may leave the node."""
+        work = self.works.get(key[0])
+        secrets = secrets_of(work.constants) if text and work is not None else []
+        return without_secrets(text, secrets) if secrets else text
+
 
     def _release(self, attempt: Attempt) -> None:
         if attempt.confirmed:

@@ -45,7 +45,7 @@ class TaskSpec:
 
     from_ranges: bool = False  # advancedRanges was given, not instanceCount
     counted_as: int = 0  # what its instances see as INSTANCE_COUNT; 0: how many they are
-    constants: dict[str, str] = field(default_factory=dict)
+    constants: dict[str, str] = field(default_factory=dict, repr=False)  # secrets are among them
     constraints: dict[str, str] = field(default_factory=dict)
     resources: tuple[ResourceBucket, ...] = ()
     resources_are_advanced: bool = False  # which of the two lists was used, for the echo
@@ -73,7 +73,7 @@ class TaskSpec:
     export_credentials: bool = False
     scheduling: SchedulingClass | None = None
     reserved_key: str = ""
-    forced_constants: tuple[dict[str, object], ...] = ()
+    forced_constants: tuple[dict[str, object], ...] = field(default=(), repr=False)
     forced_network_rules: tuple[dict[str, object], ...] = ()
     secrets_by_key: tuple[str, ...] = ()
     secrets_by_prefix: tuple[str, ...] = ()

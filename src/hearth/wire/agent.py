@@ -98,6 +98,9 @@ class Work(msgspec.Struct, frozen=True, omit_defaults=True):
     resources_version: int = 0  # how often the user pushed new resources
     unexported: list[str] = []  # constants that are no variables of the environment
 
+    def __repr__(self) -> str:
+        return f"Work(task={self.task}, uuid={self.uuid!r})"  # secrets are among the constants
+
 
 class Leased(msgspec.Struct, frozen=True, array_like=True):
     """Attempts that the node may run."""

@@ -29,7 +29,7 @@ class RunSpec:
     """All that a runtime needs to start one attempt."""
 
     key: str  # "<task>.<number>.<attempt>": unique on this site for ever
-    argv: tuple[str, ...]  # empty: the image's own command
+    argv: tuple[str, ...] = field(repr=False)  # empty: the image's own command. It may hold secrets
     # Complete: nothing of the agent's own environment is inherited. It may hold secrets.
     environment: dict[str, str] = field(repr=False)
     directory: Path  # the host folder that becomes the working folder; exists

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import msgspec
@@ -31,7 +31,7 @@ class TaskRow:
     pool_id: int | None
     job_id: int | None
     project_id: int | None
-    spec: str
+    spec: str = field(repr=False)
     numbers: str
     instance_total: int
     waiting: str
