@@ -181,6 +181,8 @@ def test_a_start_with_another_runtime_runs_again_what_ran(start: Start) -> None:
     user = platform.account()
     user.await_task(uuid, lambda task: user.stdout(uuid, 0).count("start by") == 2, "it runs again")
     assert process not in platform.processes()
+    user.post(f"/tasks/{uuid}/abort")
+    user.await_end(uuid)
 
 
 def test_a_task_is_aborted_although_its_agent_was_away(start: Start) -> None:

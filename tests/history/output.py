@@ -61,7 +61,7 @@ def _joins(stream: Stream, reads: Sequence[Exchange], last: Exchange) -> Iterato
 
 def _is_read_out(reads: Sequence[Exchange], last: Exchange) -> bool:
     """Whether the newest fresh answer was empty, and came after a whole read that had more."""
-    return reads[-1].went_well and reads[-1].told == "" and reads[-1].sent >= (last.heard or last.sent)
+    return bool(reads) and reads[-1].went_well and reads[-1].told == "" and reads[-1].sent >= (last.heard or last.sent)
 
 
 def _end(text: str) -> str:
