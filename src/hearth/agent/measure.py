@@ -84,7 +84,7 @@ class Meter:
                 continue
             phase = phase_of(attempt)
             if phase is Phase.EXECUTION:
-                if wall - (attempt.started_at or wall) >= YOUNG_MICROSECONDS:
+                if attempt.started_at is not None and wall - attempt.started_at >= YOUNG_MICROSECONDS:
                     sample = self._samples.get(key)
                     running.append((0.0 if sample is None else sample.mono, key))
             elif len(usages) < PHASES_AT_ONCE and self._is_news(key, phase, mono):
