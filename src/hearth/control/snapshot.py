@@ -16,7 +16,7 @@ from hearth.domain.errors import Conflict, Invalid, Missing
 from hearth.domain.snapshot import Filter, Wish, next_due, placed
 from hearth.store.queries import buckets, snapshot_schedule, snapshots, tasks
 from hearth.store.queries.snapshot_schedule import Due
-from hearth.store.queries.snapshots import SnapshotRow
+from hearth.store.queries.snapshots import Part, SnapshotRow
 
 # How many snapshots of one task may be under way, and how many that are over are remembered.
 OPEN_AT_ONCE = 100
@@ -73,10 +73,10 @@ def trigger(
     if row.open_snapshots >= OPEN_AT_ONCE:
         raise Conflict(f"{row.open_snapshots} snapshots of this task are under way; wait until some are over")
     buckets.create(connection, account_id, chosen.bucket, now)
-    made = _begin(connection, row.account_id, task_id, row.uuid, chosen, now, new_uuid, is_periodic=False)
+    made, parts = _begin(connection, row.account_id, task_id, row.uuid, chosen, now, new_uuid, is_periodic=False)
     if made.open_parts:
         tasks.set_columns(connection, task_id, {"open_snapshots": row.open_snapshots + 1})
-    return Seen(row.uuid, made, []), orders_for({made.id: made}, snapshots.open_of(connection, made.id))
+    return Seen(row.uuid, made, []), orders_for({made.id: made}, parts)
 
 
 def schedule(connection: Connection, account_id: int, ident: str, interval: int, wish: Wish, now: int) -> None:
@@ -117,9 +117,9 @@ def trigger_due(connection: Connection, now: int, new_uuid: Callable[[], str]) -
             continue
         begun = 0
         if task.running and not (task.open_snapshots and snapshots.has_open_periodic(connection, task.id)):
-            made = _begin_due(connection, task, now, new_uuid)
-            orders += orders_for({made.id: made}, snapshots.open_of(connection, made.id))
-            parts += made.open_parts
+            made, shares = _begin_due(connection, task, now, new_uuid)
+            orders += orders_for({made.id: made}, shares)
+            parts += len(shares)
             begun = int(made.open_parts > 0)
         planned.append((next_due(task.created_at, task.interval, now), begun, task.id))
     snapshot_schedule.plan(connection, planned)
@@ -135,7 +135,9 @@ def look(connection: Connection, account_id: int, ident: str, name: str) -> Seen
     return Seen(task.uuid, row, snapshots.failures(connection, row.id) if row.failed_parts else [])
 
 
-def _begin_due(connection: Connection, task: Due, now: int, new_uuid: Callable[[], str]) -> SnapshotRow:
+def _begin_due(
+    connection: Connection, task: Due, now: int, new_uuid: Callable[[], str]
+) -> tuple[SnapshotRow, list[Part]]:
     spec = tasks.spec_from_json(task.spec)
     chosen = placed(snapshots.own_filter(task.filter, spec), spec)
     return _begin(connection, task.account_id, task.id, task.uuid, chosen, now, new_uuid, is_periodic=True)
@@ -151,7 +153,7 @@ def _begin(
     new_uuid: Callable[[], str],
     *,
     is_periodic: bool,
-) -> SnapshotRow:
+) -> tuple[SnapshotRow, list[Part]]:
     snapshots.keep_newest(connection, task_id, REMEMBERED - 1)
     second = f"{datetime.fromtimestamp(now // domain.SECOND, UTC):%Y%m%d%H%M%S}"
     name = domain.name(uuid, second)

@@ -43,7 +43,7 @@ _COLUMNS = tuple(tasks.c[_column] for _column in _NAMES)
 _due = (
     select(*_COLUMNS)
     .where(tasks.c.snapshot_next_at.is_not(None), tasks.c.snapshot_next_at <= bindparam("now"))
-    .order_by(tasks.c.snapshot_next_at)
+    .order_by(tasks.c.snapshot_next_at, tasks.c.id)
     .limit(bindparam("limit"))
 )
 

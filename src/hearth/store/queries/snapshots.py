@@ -124,8 +124,8 @@ def has_open_periodic(connection: Connection, task_id: int) -> bool:
 
 def add(
     connection: Connection, *, account_id: int, task_id: int, name: str, is_periodic: bool, chosen: Filter, now: int
-) -> SnapshotRow:
-    """Add a snapshot with a part for each instance of the task that runs now."""
+) -> tuple[SnapshotRow, list[Part]]:
+    """Add a snapshot with a part for each instance of the task that runs now; return it and them."""
     made = connection.execute(
         insert(snapshots).values(
             account_id=account_id,
@@ -154,12 +154,12 @@ def add(
         instances.c.state == int(InstanceState.RUNNING),
     )
     columns = ["snapshot_id", "number", "attempt", "account_id", "task_id", "node_id"]
-    parts = connection.execute(insert(snapshot_parts).from_select(columns, runs)).rowcount
-    tally = Tally(parts)
-    save(connection, [(snapshot_id, tally, now)])
+    connection.execute(insert(snapshot_parts).from_select(columns, runs))
+    parts = open_of(connection, snapshot_id)
+    save(connection, [(snapshot_id, Tally(len(parts)), now)])
     row = get(connection, snapshot_id)
     assert row is not None
-    return row
+    return row, parts
 
 
 _save = Bulk(
