@@ -1,4 +1,4 @@
-"""The folders of runs on this node: `runs/<slot>/{job,stdout,stderr,resources,given-up}`.
+"""The folders of runs on this node: `runs/<slot>/{job,stdout,stderr,resources,given-up,upper,work}`.
 
 Making and removing folders waits for the file system's journal whenever somebody syncs, so a run that left
 nothing behind gives its folder, still empty, to the next one. Which attempt has which slot stands in a mapped
@@ -50,11 +50,19 @@ class Folders:
 
     def recover(self, known: Collection[Key]) -> None:
         """Find the folders of these runs again, and remove all others."""
+        self.find(known)
+        self.remove_others()
+
+    def find(self, known: Collection[Key]) -> None:
+        """Find the folders of these runs again."""
         wanted = {key_text(key): key for key in known}
         for slot in range(SLOTS):
             record = self._table[slot * RECORD : (slot + 1) * RECORD].rstrip(b"\0")
             if record and (key := wanted.get(record.decode("ascii", "replace"))) is not None:
                 self._slots[key] = slot
+
+    def remove_others(self) -> None:
+        """Remove the folders of all other runs; nothing may be mounted there."""
         used = set(self._slots.values())
         for name in os.listdir(self._runs):
             if not (name.isdigit() and int(name) in used):
@@ -64,6 +72,10 @@ class Folders:
     def path(self, key: Key) -> str:
         """Return the folder of an attempt."""
         return f"{self._runs}/{self._slots[key]}"
+
+    def folder(self, slot: int) -> str:
+        """Return the folder of a slot."""
+        return f"{self._runs}/{slot}"
 
     def job(self, key: Key) -> Path:
         """Return the folder that is the attempt's working folder."""

@@ -314,7 +314,13 @@ class Logic:
         return attempt is not None and attempt.phase is not Phase.ENDED
 
     def collected(
-        self, key: Key, files: Iterable[wire.ResultFile], notes: Iterable[str], failure: RunEnd | None, mono: float
+        self,
+        key: Key,
+        files: Iterable[wire.ResultFile],
+        notes: Iterable[str],
+        failure: RunEnd | None,
+        mono: float,
+        last_words: str = "",
     ) -> list[Effect]:
         """The attempt's output was handed over and its results are uploaded; `failure`: they could not be."""
         attempt = self.attempts.get(key)
@@ -326,7 +332,7 @@ class Logic:
             attempt.phase = Phase.ENDED
             return []
         end = attempt.exit if failure is None or attempt.exit.error_code else failure
-        return self._finish(attempt, end, mono, files=list(files), notes=list(notes))
+        return self._finish(attempt, replace(end, debug=last_words), mono, files=list(files), notes=list(notes))
 
     def tick(self, mono: float, wall: int) -> list[Effect]:
         """Let time pass: when the lease is over, everything stops; what ran as long as it may, too."""
@@ -542,18 +548,18 @@ class Logic:
         )
         return self._admit()
 
-    def _leave(self, attempt: Attempt) -> None:
-        """Give back the room that the attempt takes, or would take."""
-        if attempt.phase in (Phase.QUEUED, Phase.READY):
-            self.room.enqueue(attempt, -1)
-        elif attempt.phase is Phase.RUNNING:
-            self._release(attempt)
     def _hushed(self, key: Key, text: str) -> str:
         """Return a text as it may leave the node."""
         work = self.works.get(key[0])
         secrets = secrets_of(work.constants) if text and work is not None else []
         return without_secrets(text, secrets) if secrets else text
 
+    def _leave(self, attempt: Attempt) -> None:
+        """Give back the room that the attempt takes, or would take."""
+        if attempt.phase in (Phase.QUEUED, Phase.READY):
+            self.room.enqueue(attempt, -1)
+        elif attempt.phase is Phase.RUNNING:
+            self._release(attempt)
 
     def _release(self, attempt: Attempt) -> None:
         if attempt.confirmed:

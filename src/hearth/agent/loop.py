@@ -4,78 +4,111 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from hearth.agent import attempt as decide
-from hearth.agent import results
-from hearth.agent.attempt import Key, RunEnd
-from hearth.agent.command import notes_on, refusal_of_image, run_spec
+from hearth.agent.attempt import Filled, Key, RunEnd
+from hearth.agent.collecting import PENDING_OUTPUT_BYTES, Collecting
+from hearth.agent.disk import DiskRules, is_fault, look
 from hearth.agent.folders import Folders, key_of, key_text
 from hearth.agent.lease import StoredLease, boot_seconds
 from hearth.agent.link import Gone, Link, NotOurs, Superseded, Unreachable
-from hearth.agent.logic import Logic
-from hearth.agent.resources import Resources, Unfit, read_manifest, write_manifest
-from hearth.agent.runtime.base import Exited, Image, Lost, Refused, RunEvent, RunSpec, Runtime, Started
+from hearth.agent.logic import BUSY_DELAY, Logic
+from hearth.agent.manifest import Manifest, read_manifest
+from hearth.agent.measure import Meter
+from hearth.agent.preparing import Preparing
+from hearth.agent.pushes import Pushes
+from hearth.agent.resources import Resources
+from hearth.agent.runtime.base import Exited, Found, Lost, Refused, RunEvent, RunSpec, Runtime, Started
+from hearth.agent.shared import Shared, broken, could_not, retry_seconds, wall
+from hearth.agent.snapshots import Snapshots
 from hearth.agent.tail import Tails
-from hearth.domain.command import expand
-from hearth.domain.errors import Invalid
 from hearth.wire import agent as wire
 
 _log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 0.05
-# Output that waits for the server; beyond it the spool files wait instead.
-PENDING_OUTPUT_BYTES = 8 << 20
-RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
-# So often resources are tried again while the server answers otherwise, some two minutes: then another node may try.
-PREPARE_TRIES = 60
-UPLOADS_AT_ONCE = 8
 # Orders come often; the lease that they renew need not be told each time.
 RENEW_SECONDS = 0.2
-
-
-def wall() -> int:
-    """Return the time of the wall clock in microseconds."""
-    return time.time_ns() // 1000
+# So often the node looks whether its disk has room, and whether something in its cache is too old.
+LOOK_SECONDS = 1.0
+SWEEP_SECONDS = 60.0
 
 
 class Agent:
     """One boot of the agent of one node."""
 
-    def __init__(self, *, node: str, boot: int, offer: wire.Offer, root: Path, link: Link, runtime: Runtime) -> None:
+    def __init__(
+        self,
+        *,
+        node: str,
+        boot: int,
+        offer: wire.Offer,
+        root: Path,
+        link: Link,
+        runtime: Runtime,
+        disk: DiskRules | None = None,
+    ) -> None:
         self.logic = Logic(node, boot, offer)
+        self._root = root
+        self._disk = disk or DiskRules()
         self._link = link
         self._runtime = runtime
         self._folders = Folders(root)
-        self._resources = Resources(root, link)
+        self._resources = Resources(root, link, self._disk)
         self._tails = Tails(self.logic.output)
-        self._specs: dict[Key, RunSpec] = {}
-        self._images: dict[Image, asyncio.Task[Refused | None]] = {}
         self._news = asyncio.Event()  # there may be something to report
         self._jobs: set[asyncio.Task[None]] = set()
         self._busy: dict[Key, int] = {}  # jobs that use an attempt's folder
         self._unwanted: set[Key] = set()  # discarded while such a job was under way
-        self._server_away = False
         self._starts: list[RunSpec] = []
         self._gone: list[str] = []
-        self._uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
         self._stopping = asyncio.Event()
         self._lease = StoredLease(root / "lease")
         self._renewed_until = 0.0
         self._has_left = False
+        self._shared = Shared(
+            logic=self.logic,
+            link=link,
+            runtime=runtime,
+            folders=self._folders,
+            resources=self._resources,
+            tails=self._tails,
+            carry_out=self._carry_out,
+            spawn=self._spawn,
+            in_folder=self._spawn_in_folder,
+            using=self._using,
+            news=self._news.set,
+        )
+        self._preparing = Preparing(self._shared)
+        self._collecting = Collecting(self._shared)
+        self._snapshots = Snapshots(self._shared)
+        self._pushes = Pushes(self._shared)
+        self._meter = Meter(self.logic, runtime, self._news.set)
+
+    @property
+    def details(self) -> str:
+        """How resources come to runs here, for people."""
+        return self._resources.details
 
     async def run(self) -> None:
         """Work until `stop` was called and everything is told, or a newer agent of this node appears."""
         await self._recover()
         loops = [
             asyncio.create_task(loop())
-            for loop in (self._sync_forever, self._report_forever, self._listen_forever, self._poll_forever)
+            for loop in (
+                self._sync_forever,
+                self._report_forever,
+                self._listen_forever,
+                self._poll_forever,
+                self._look_forever,
+                self._meter.forever,
+            )
         ]
         stopping = asyncio.create_task(self._stopping.wait())
         try:
@@ -86,6 +119,8 @@ class Agent:
             for task in (*loops, stopping, *self._jobs):
                 task.cancel()
             await asyncio.gather(*loops, stopping, *self._jobs, return_exceptions=True)
+            if not self._has_left and not self.logic.attempts:
+                self._resources.mounts.clean(self._root)
             await self._runtime.close()
 
     async def stop(self, timeout_seconds: float) -> None:
@@ -108,7 +143,10 @@ class Agent:
 
     async def _recover(self) -> None:
         found = await self._runtime.open()
-        await asyncio.to_thread(self._folders.recover, [key_of(run.key) for run in found])
+        self._folders.find([key_of(run.key) for run in found])
+        kept = [run for run in found if self._folders.has(key_of(run.key))]
+        manifests = await asyncio.to_thread(self._keep_resources, kept)
+        await asyncio.to_thread(self._folders.remove_others)
         for run in found:
             key = key_of(run.key)
             if not self._folders.has(key) or self._folders.was_given_up(key):
@@ -117,12 +155,28 @@ class Agent:
                 self._discard(key)
                 continue
             end = None if run.exited is None else _end_of(run.exited)
-            self.logic.recover(key, run.started_at, end)
+            manifest = manifests.get(key)
+            filled = Filled(manifest.microseconds, True, manifest.version) if manifest is not None else None
+            self.logic.recover(key, run.started_at, end, filled)
             self._tails.add(key, str(self._folders.stdout(key)), str(self._folders.stderr(key)))
         if (until := self._lease.load()) is not None:
             self.logic.resume_lease(until - boot_seconds() + time.monotonic(), time.monotonic())
         if found:
             _log.info("found runs of an earlier agent", runs=len(found))
+
+    def _keep_resources(self, found: list[Found]) -> dict[Key, Manifest]:
+        """Keep what runs of an earlier agent use of the cache; remove what was made for others."""
+        manifests: dict[Key, Manifest] = {}
+        kept: list[tuple[str, object, Manifest]] = []
+        for run in found:
+            key = key_of(run.key)
+            folder = self._folders.path(key)
+            with contextlib.suppress(OSError, ValueError):
+                manifests[key] = read_manifest(folder) or Manifest()
+                kept.append((folder, key, manifests[key]))
+        if removed := self._resources.recover(kept):
+            _log.info("removed overlays of runs that are no more", overlays=removed)
+        return {key: manifest for key, manifest in manifests.items() if manifest != Manifest()}
 
     # The server ------------------------------------------------------------------------------------------
 
@@ -137,9 +191,9 @@ class Agent:
                 if failures == 0:
                     _log.warning("the server cannot be reached; what runs goes on", error=str(error))
                 self._link.look_again()
-                await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
+                await asyncio.sleep(retry_seconds(failures))
                 failures += 1
-                self._server_away = True
+                self._shared.is_server_away = True
                 self._carry_out(self.logic.tick(time.monotonic(), wall()))
                 continue
             except Superseded:
@@ -148,8 +202,8 @@ class Agent:
             if failures:
                 _log.info("the server is back")
                 failures = 0
-                self._server_away = False
-            self._resources.use(orders.incarnation)
+                self._shared.is_server_away = False
+            self._resources.cache.use(orders.incarnation)
             effects = self.logic.orders(orders)
             if self.logic.lease_until is not None and not self._has_left:
                 until = self.logic.lease_until + slept
@@ -174,7 +228,13 @@ class Agent:
                 await self._news.wait()
                 self._news.clear()
                 continue
-            if (delay := due - time.monotonic()) > 0:
+            delay = due - time.monotonic()
+            if delay > BUSY_DELAY:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), delay)
+                self._news.clear()
+                continue
+            if delay > 0:
                 await asyncio.sleep(delay)
             message = self.logic.next_report(time.monotonic())
             try:
@@ -183,7 +243,7 @@ class Agent:
                 self.logic.report_failed(message)
                 if failures == 0:
                     _log.warning("a report did not get through; it will be told again", error=str(error))
-                await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
+                await asyncio.sleep(retry_seconds(failures))
                 failures += 1
                 continue
             failures = 0
@@ -199,18 +259,22 @@ class Agent:
             for effect in todo:
                 match effect:
                     case decide.Prepare(key):
-                        following.extend(self._prepare(key))
+                        following.extend(self._preparing.prepare(key))
                     case decide.Start(key):
-                        self._starts.append(self._specs[key])
+                        self._starts.append(self._shared.specs[key])
                     case decide.Kill(key):
                         self._start_now()  # a run must be known to the runtime when it is to be killed
                         self._kill(key)
                     case decide.Resume(key, stdout_bytes, stderr_bytes):
                         self._tails.rewind(key, stdout_bytes, stderr_bytes, self.logic.works[key[0]].output_bytes)
                     case decide.Collect(key, upload):
-                        following.extend(self._collect(key, upload))
+                        following.extend(self._collecting.collect(key, upload))
                     case decide.Discard(key):
                         self._discard(key)
+                    case decide.TakeSnapshot():
+                        following.extend(self._snapshots.take(effect))
+                    case decide.Push():
+                        following.extend(self._pushes.push(effect))
             todo = following
         self._start_now()
         if self._gone:
@@ -238,15 +302,35 @@ class Agent:
             _log.exception("runs could not be started", runs=[spec.key for spec in specs])
             for spec in specs:
                 await self._runtime.stop(spec.key)
-                self._carry_out(self.logic.exited(key_of(spec.key), _broken("start it", error), time.monotonic()))
+                self._carry_out(self._not_started(key_of(spec.key), error))
+
+    def _not_started(self, key: Key, error: Exception) -> list[decide.Effect]:
+        mono = time.monotonic()
+        if is_fault(error):
+            return self.logic.fault(key, could_not("start it", error), wall(), mono)
+        return self.logic.exited(key, broken("start it", error), mono)
 
     def _spawn_in_folder(self, key: Key, work: Coroutine[Any, Any, None]) -> None:
         """Spawn a job that uses the attempt's folder: nobody else gets the folder before the job is over."""
-        self._busy[key] = self._busy.get(key, 0) + 1
-        self._spawn(self._in_folder(key, work))
+        self._spawn(self._in_folder(self._using(key), work))
 
-    async def _in_folder(self, key: Key, work: Coroutine[Any, Any, None]) -> None:
-        await self._guard(work)  # a job that is cancelled keeps the folder: a thread of it may still be at work
+    async def _in_folder(self, using: contextlib.AbstractContextManager[None], work: Coroutine[Any, Any, None]) -> None:
+        with using:
+            await self._guard(work)
+
+    @contextlib.contextmanager
+    def _using(self, key: Key) -> Iterator[None]:
+        self._busy[key] = self._busy.get(key, 0) + 1
+        try:
+            yield
+        except asyncio.CancelledError:
+            raise  # the folder is kept: a thread of the job may still be at work
+        except BaseException:
+            self._used(key)
+            raise
+        self._used(key)
+
+    def _used(self, key: Key) -> None:
         self._busy[key] -= 1
         if not self._busy[key]:
             del self._busy[key]
@@ -267,90 +351,9 @@ class Agent:
         except Exception:
             _log.exception("an effect failed")
 
-    def _prepare(self, key: Key) -> list[decide.Effect]:
-        """Make the attempt ready: at once when only a folder is needed, else in a job of its own."""
-        work = self.logic.works[key[0]]
-        refusal = refusal_of_image(work, self._runtime)
-        if refusal is not None:
-            return self._refuse(key, "IMAGES_NEED_DOCKER", refusal)
-        try:
-            self._folders.make(key)
-            spec = self._specs[key] = run_spec(work, key, self._folders, self._runtime)
-        except Invalid as error:
-            return self._refuse(key, "BAD_COMMAND", error.message)
-        except Exception as error:
-            _log.exception("an attempt could not be prepared", run=key_text(key))
-            return self.logic.failed(key, _broken("make its folder", error), 0.0)
-        if work.resources or (spec.image is not None and not self._is_present(spec.image)):
-            self._spawn_in_folder(key, self._prepare_slowly(key, work, spec))
-            return []
-        return self._ready(key, spec)
-
-    def _is_queued(self, key: Key) -> bool:
-        attempt = self.logic.attempts.get(key)
-        return attempt is not None and attempt.phase is decide.Phase.QUEUED
-
-    def _ready(self, key: Key, spec: RunSpec) -> list[decide.Effect]:
-        if not self._is_queued(key):
-            return []  # it was taken away meanwhile
-        self._tails.add(key, str(spec.stdout), str(spec.stderr), self.logic.works[key[0]].output_bytes)
-        return self.logic.prepared(key, time.monotonic())
-
-    def _refuse(self, key: Key, code: str, message: str, exit_code: int | None = None) -> list[decide.Effect]:
-        end = RunEnd(wall(), exit_code=exit_code, error_code=code, error_message=message)
-        return self.logic.failed(key, end, time.monotonic())
-
-    def _is_present(self, image: Image) -> bool:
-        pulling = self._images.get(image)
-        return pulling is not None and pulling.done() and not pulling.cancelled() and pulling.result() is None
-
-    async def _prepare_slowly(self, key: Key, work: wire.Work, spec: RunSpec) -> None:
-        failures = tries = 0
-        while self._is_queued(key):
-            try:
-                if spec.image is not None and (refused := await self._pull(spec.image)) is not None:
-                    self._carry_out(self._refuse(key, refused.code, refused.message, refused.exit_code))
-                    return
-                if work.resources:
-                    placed, notes = await self._resources.place(key[0], spec.directory)
-                    write_manifest(self._folders.path(key), placed, notes)
-                self._carry_out(self._ready(key, spec))
-                return
-            except Gone as error:
-                self._carry_out(self._refuse(key, "RESOURCE_MISSING", f"a resource is not there any more: {error}"))
-                return
-            except Unfit as error:
-                self._carry_out(self._refuse(key, "RESOURCE_UNFIT", str(error)))
-                return
-            except (Unreachable, OSError) as error:
-                # The server is away, or the disk is full: it may pass. The lease says how long to wait for a server.
-                tries += isinstance(error, OSError) or not self._server_away
-                if tries >= PREPARE_TRIES:
-                    self._carry_out(self.logic.failed(key, _broken("get its resources", error), time.monotonic()))
-                    return
-                _log.warning("resources did not arrive; trying again", run=key_text(key), error=str(error))
-                await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
-                failures += 1
-            except Exception as error:
-                _log.exception("an attempt could not be prepared", run=key_text(key))
-                self._carry_out(self.logic.failed(key, _broken("prepare it", error), time.monotonic()))
-                return
-
-    async def _pull(self, image: Image) -> Refused | None:
-        pulling = self._images.get(image)
-        if pulling is None:
-            pulling = self._images[image] = asyncio.create_task(self._runtime.prepare(image))
-        try:
-            refused = await asyncio.shield(pulling)
-        except Exception:
-            self._images.pop(image, None)
-            raise
-        if refused is not None:
-            self._images.pop(image, None)  # it may be pushed later
-        return refused
-
     def _discard(self, key: Key) -> None:
-        self._specs.pop(key, None)
+        self._shared.specs.pop(key, None)
+        self._shared.notes.pop(key, None)
         self._tails.drop(key)
         self._gone.append(key_text(key))
         if key in self._busy:
@@ -361,9 +364,16 @@ class Agent:
     def _give_back(self, key: Key) -> None:
         slot = self._folders.release(key)
         if slot is not None:
-            self._spawn(self._clear(slot))
+            self._spawn(self._clear(key, slot))
 
-    async def _clear(self, slot: int) -> None:
+    async def _clear(self, key: Key, slot: int) -> None:
+        folder = self._folders.folder(slot)
+        manifest = None
+        with contextlib.suppress(OSError, ValueError):
+            manifest = await asyncio.to_thread(read_manifest, folder)
+        if manifest is not None and manifest.tree:
+            await asyncio.to_thread(self._resources.mounts.remove, f"{folder}/job")
+            self._resources.cache.release_tree(manifest.tree, key)
         await asyncio.to_thread(self._folders.clear, slot)
         self._folders.recycle(slot)
 
@@ -416,110 +426,33 @@ class Agent:
             elif told or self.logic.report_due(mono) is not None:
                 self._news.set()
 
-    # Ends ------------------------------------------------------------------------------------------------
+    # This node itself --------------------------------------------------------------------------------
 
-    def _collect(self, key: Key, upload: bool) -> list[decide.Effect]:
-        """Hand over what the run left: at once when that is little output and nothing to upload."""
-        work = self.logic.works[key[0]]
-        mono = time.monotonic()
-        is_little = not upload and self.logic.pending_output_bytes < PENDING_OUTPUT_BYTES
-        with contextlib.suppress(OSError):
-            if is_little and not self._tails.poll(key, mono, at_most=1 << 20, flush=True):
-                notes = notes_on(work, self._runtime) + self._tails.notes(key)
-                return self.logic.collected(key, [], notes, None, mono)
-        self._spawn_in_folder(key, self._collect_slowly(key, work, upload))
-        return []
+    async def _look_forever(self) -> None:
+        """See now and then that the disk can take what runs write, and that the cache keeps nothing for too long."""
+        swept = time.monotonic()
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            mono = time.monotonic()
+            self._look_at_disk(mono, await asyncio.to_thread(look, self._root, self._disk))
+            if mono - swept >= SWEEP_SECONDS:
+                swept = mono
+                self._resources.cache.sweep()
 
-    async def _collect_slowly(self, key: Key, work: wire.Work, upload: bool) -> None:
-        try:
-            files, notes, failure = await self._collected(key, work, upload)
-        except NotOurs:
-            return  # the receipt of the next report says so too
-        except Exception as error:
-            _log.exception("a run could not be collected", run=key_text(key))
-            files, notes, failure = [], [], _broken("collect what it left", error)
-        self._carry_out(self.logic.collected(key, files, notes, failure, time.monotonic()))
-
-    async def _collected(
-        self, key: Key, work: wire.Work, upload: bool
-    ) -> tuple[list[wire.ResultFile], list[str], RunEnd | None]:
-        while self._tails.poll(key, time.monotonic(), at_most=1 << 20, flush=True):
-            self._news.set()
-            while self.logic.pending_output_bytes >= PENDING_OUTPUT_BYTES:
-                await asyncio.sleep(0.01)
-        files: list[wire.ResultFile] = []
-        notes = notes_on(work, self._runtime) + self._tails.notes(key)
-        failure = None
-        if upload:
-            try:
-                files, more = await self._upload(key, work)
-                notes += more
-            except (results.BadFilter, Invalid) as error:
-                failure = RunEnd(wall(), None, "BAD_RESULTS_FILTER", str(error))
-            except results.TooMany as error:
-                failure = RunEnd(wall(), None, "TOO_MANY_RESULTS", str(error))
-            except _Unwanted:
-                pass
-        return files, notes, failure
-
-    async def _upload(self, key: Key, work: wire.Work) -> tuple[list[wire.ResultFile], list[str]]:
-        placed, notes = await asyncio.to_thread(read_manifest, self._folders.path(key))
-        constants = run_spec(work, key, self._folders, self._runtime).environment
-        selection = await asyncio.to_thread(
-            results.select,
-            self._folders.job(key),
-            placed,
-            expand(work.results_whitelist, constants),
-            expand(work.results_blacklist, constants),
-        )
-        files: list[wire.ResultFile] = []
-        paths = iter(selection.files.items())
-
-        async def some() -> None:
-            for path, file in paths:
-                files.append(await self._upload_one(key, work, path, file))
-
-        workers = [asyncio.create_task(some()) for _ in range(min(UPLOADS_AT_ONCE, len(selection.files)))]
-        try:
-            await asyncio.gather(*workers)
-        finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
-        return sorted(files, key=lambda file: file.path), notes + selection.notes
-
-    async def _upload_one(self, key: Key, work: wire.Work, path: str, file: Path) -> wire.ResultFile:
-        failures = 0
-        async with self._uploads:
-            while True:
-                attempt = self.logic.attempts.get(key)
-                if attempt is None or attempt.phase is not decide.Phase.COLLECTING:
-                    raise NotOurs(key_text(key))
-                if attempt.cancelled and not work.upload_on_cancel:
-                    raise _Unwanted
-                try:
-                    size = os.stat(file).st_size
-                    stored = await self._link.put_result(key, _blocks(file), size)
-                    return wire.ResultFile(path, stored.blob, stored.size, stored.etag)
-                except (Unreachable, Gone) as error:
-                    _log.warning("a result did not get through; trying again", run=key_text(key), error=str(error))
-                    await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
-                    failures += 1
-
-
-class _Unwanted(Exception):
-    """The user does not want the results any more."""
-
-
-def _broken(what: str, error: Exception) -> RunEnd:
-    """Return the end of an attempt that this node failed: it may run elsewhere."""
-    return RunEnd(wall(), lost=True, error_message=f"the node could not {what}: {error or type(error).__name__}")
-
-
-async def _blocks(file: Path) -> AsyncIterator[bytes]:
-    with file.open("rb") as source:
-        while block := await asyncio.to_thread(source.read, 1 << 20):
-            yield block
+    def _look_at_disk(self, mono: float, wrong: str | None) -> None:
+        room = self.logic.room
+        if wrong is not None and not room.is_faulty:
+            _log.warning("this node takes no work for now", reason=wrong)
+            room.fault(mono)
+        elif room.should_look(mono):
+            if wrong is not None:
+                room.still_faulty(mono)
+            else:
+                _log.info("this node takes work again")
+                room.mended()
+        else:
+            return
+        self._news.set()
 
 
 def _end_of(exited: Exited) -> RunEnd:

@@ -1,40 +1,67 @@
 """Put resources where an instance finds them, and remember how they looked.
 
-A blob is fetched once per node into a cache that no instance can reach; each instance gets a copy.
+Blobs come from the node's cache. Where the file system can, an instance's files share their blocks with it; else a
+large set of files is shown by an overlay, and a small one is copied (decision 0044).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
+import hashlib
 import os
 import shutil
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
-import msgspec
-
+from hearth.agent.cache import FILE_MODE, KEPT_SECONDS, Cache, Unfit, Wanted
+from hearth.agent.disk import DiskRules, can_clone, clone, require_free
 from hearth.agent.link import Gone, Link
+from hearth.agent.manifest import SHOWN, Manifest, Placed
+from hearth.agent.mounts import Mounts
 from hearth.wire import agent as wire
 
-FILE_MODE = 0o755  # S3 knows no modes, and scripts in buckets are run as they are (contract: 1.1)
-CACHE_BYTES = 20 << 30
+# From here on an overlay costs less than copies: it takes about a millisecond to make one and take it away.
+OVERLAY_BYTES = 4 << 20
+OVERLAY_FILES = 64
+
+
+class Method(StrEnum):
+    """How files come to be in the folder of a run."""
+
+    CLONE = "clone"
+    OVERLAY = "overlay"
+    COPY = "copy"
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """A resource as it was when it was put there: what differs from this at the end was edited."""
+class File:
+    """A resource and the path, below the folder of the run, that it is to have."""
 
-    size: int
-    changed_ns: int  # ctime: no instance can set it back
-    etag: str
+    path: PurePosixPath
+    wanted: Wanted
 
 
-class Unfit(Exception):
-    """The resources cannot become files; the sentence says why."""
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the buckets of a task make."""
+
+    files: list[File]
+    folders: list[PurePosixPath]
+    notes: list[str]  # on keys that cannot be files
+
+    @property
+    def size_bytes(self) -> int:
+        """How large all files are together."""
+        return sum(file.wanted.size for file in self.files)
+
+    def name(self) -> str:
+        """Return a name for a folder that holds just this."""
+        parts = [f"{file.path}\0{file.wanted.blob}" for file in self.files] + [f"{path}\0" for path in self.folders]
+        return hashlib.sha256("\0\0".join(sorted(parts)).encode()).hexdigest()[:32]
 
 
 def relative_path(key: str) -> PurePosixPath | None:
@@ -45,161 +72,158 @@ def relative_path(key: str) -> PurePosixPath | None:
     return PurePosixPath(*parts)
 
 
+def wish(listing: Sequence[wire.ResourceFile], kept_seconds: Sequence[int] = ()) -> Wish:
+    """Return what a listing asks for; `kept_seconds`: of each of the task's resources.
+
+    Of several keys that make the same path the one of the last resource wins.
+    """
+    files: dict[PurePosixPath, File] = {}
+    folders: dict[PurePosixPath, None] = {}
+    notes: list[str] = []
+    for file in sorted(listing, key=lambda file: file.resource):
+        path = relative_path(file.path)
+        if path is None:
+            notes.append(f"the object '{file.path}' was left out: its key is no path below the working folder")
+        elif file.path.endswith("/"):
+            folders[path] = None
+        else:
+            kept = kept_seconds[file.resource] if file.resource < len(kept_seconds) else 0
+            files[path] = File(path, Wanted(file.path, file.blob, file.size, file.etag, kept or KEPT_SECONDS))
+    return Wish(list(files.values()), list(folders), notes)
+
+
 class Resources:
-    """The cache of one node."""
+    """How one node fills the folders of its runs."""
 
-    def __init__(self, root: Path, link: Link, *, capacity: int = CACHE_BYTES) -> None:
-        self._caches = root / "cache"
-        self._caches.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._cache = self._caches
+    def __init__(self, root: Path, link: Link, rules: DiskRules | None = None) -> None:
+        self.rules = rules or DiskRules()
+        self.mounts = Mounts()
+        self.cache = Cache(root, link, self.rules)
+        self._root = root
         self._link = link
-        self._capacity = capacity
-        self._fetching: dict[int, asyncio.Task[Path]] = {}
-        self._limit = asyncio.Semaphore(8)
-        self._wanted: Counter[int] = Counter()  # blobs that somebody is about to copy
+        self._clones = can_clone(root)
+        self._why_no_overlay = None if self._clones else self._try_overlays()
 
-    def use(self, incarnation: str) -> None:
-        """Keep what belongs to this incarnation of the server's database: in another, numbers mean other blobs."""
-        cache = self._caches / incarnation
-        if cache == self._cache:
-            return
-        self._cache = cache
-        for other in os.scandir(self._caches):
-            if other.is_dir(follow_symlinks=False) and other.name != incarnation:
-                shutil.rmtree(other.path, ignore_errors=True)
-        cache.mkdir(mode=0o700, exist_ok=True)
-        for begun in cache.glob("*.part"):
-            begun.unlink(missing_ok=True)
+    def _try_overlays(self) -> str | None:
+        return self.mounts.why_not(self._root) if self.rules.overlays else "runs do not see what the agent mounts"
 
-    async def place(self, task: int, job: Path) -> tuple[dict[str, Placed], list[str]]:
-        """Fill the working folder; return how each file looks now, and notes on keys that cannot be files.
+    @property
+    def method(self) -> Method:
+        """How large resources come into the folders of runs here."""
+        if self._clones:
+            return Method.CLONE
+        return Method.COPY if self._why_no_overlay else Method.OVERLAY
 
-        Raises Unreachable, Gone (a bucket is not there any more) and Unfit.
+    @property
+    def details(self) -> str:
+        """Say so for people."""
+        if self.method is Method.CLONE:
+            return "resources share their blocks with the cache"
+        if self.method is Method.OVERLAY:
+            return "large resources are shown by overlays, small ones are copied"
+        return f"each run gets copies of its resources ({self._why_no_overlay})"
+
+    async def place(self, task: int, run: Path, user: object, kept_seconds: Sequence[int] = ()) -> Manifest:
+        """Fill the working folder `job` of a run's folder; return how it looks now.
+
+        Raises Unreachable, Gone (a bucket is not there any more), Unfit, and OSError for a fault of this node.
         """
         for last_try in (False, True):
-            files = await self._link.resources(task)
+            wanted = wish(await self._link.resources(task), kept_seconds)
             try:
-                return await self._copy_all(task, job, files)
+                return await self._fill(task, run, user, wanted)
             except Gone:
                 if last_try:  # it was overwritten while we read the list: a new list has the new one
                     raise
         raise AssertionError
 
-    async def _copy_all(
-        self, task: int, job: Path, files: list[wire.ResourceFile]
-    ) -> tuple[dict[str, Placed], list[str]]:
-        notes: list[str] = []
-        placed: dict[str, Placed] = {}
-        wanted: list[tuple[wire.ResourceFile, PurePosixPath]] = []
-        folders: list[PurePosixPath] = []
-        for file in files:
-            path = relative_path(file.path)
-            if path is None:
-                notes.append(f"the object '{file.path}' was left out: its key is no path below the working folder")
-            elif file.path.endswith("/"):
-                folders.append(path)
-            else:
-                wanted.append((file, path))
-        blobs = [file.blob for file, _ in wanted]
-        self._wanted.update(blobs)
+    async def _fill(self, task: int, run: Path, user: object, wanted: Wish) -> Manifest:
+        job = run / "job"
+        async with self.cache.holding(task, [file.wanted for file in wanted.files]) as sources:
+            placed: dict[str, Placed] = {}
+            if self.method is Method.OVERLAY and _is_large(wanted):
+                return await self._show(run, user, wanted, sources)
+            if not self._clones:
+                require_free(run, wanted.size_bytes, self.rules)
+            await asyncio.to_thread(self._copy_all, job, wanted, sources, placed)
+        return Manifest(placed, wanted.notes)
+
+    async def _show(self, run: Path, user: object, wanted: Wish, sources: Sequence[Path]) -> Manifest:
+        name = wanted.name()
+        links = [(file.path, source) for file, source in zip(wanted.files, sources, strict=True)]
         try:
-            # All are fetched before the first is copied, so what is wanted stays even if it is more than fits.
-            sources = await asyncio.gather(*(self._fetch(task, file) for file, _ in wanted))
-            await asyncio.to_thread(_copy, job, wanted, sources, placed)
-            await asyncio.to_thread(_make_folders, job, folders)
-        finally:
-            self._wanted.subtract(blobs)
-            self._wanted += Counter()  # forgets those that nobody wants
-        return placed, notes
+            tree = await self.cache.tree(name, user, links, wanted.folders)
+        except OSError as error:
+            self.cache.release_tree(name, user)
+            raise _unfit(error) from error
+        try:
+            await asyncio.to_thread(self._mount, tree, run)
+        except BaseException:
+            self.cache.release_tree(name, user)
+            raise
+        placed = {str(file.path): Placed(file.wanted.size, SHOWN, file.wanted.etag) for file in wanted.files}
+        return Manifest(placed, wanted.notes, tree=name)
 
-    async def _fetch(self, task: int, file: wire.ResourceFile) -> Path:
-        """Return the cached file of a blob, fetching it if need be, once for all who ask."""
-        path = self._cache / str(file.blob)
-        with contextlib.suppress(FileNotFoundError):
-            # After a power cut a file may be shorter than it was.
-            if path.stat().st_size == file.size:
-                os.utime(path)
-                return path
-        fetching = self._fetching.get(file.blob)
-        if fetching is None:
-            fetching = self._fetching[file.blob] = asyncio.create_task(self._download(task, file, path))
-            fetching.add_done_callback(lambda _: self._fetching.pop(file.blob, None))
-        return await asyncio.shield(fetching)
+    def _mount(self, tree: Path, run: Path) -> None:
+        self.mounts.remove(run / "job")  # of a try that failed later
+        mode = (run / "job").stat().st_mode & 0o7777
+        for folder in ("upper", "work"):
+            shutil.rmtree(run / folder, ignore_errors=True)
+            (run / folder).mkdir(mode=0o700)
+        (run / "upper").chmod(mode)
+        self.mounts.overlay(tree, run / "upper", run / "work", run / "job")
 
-    async def _download(self, task: int, file: wire.ResourceFile, path: Path) -> Path:
-        async with self._limit:
-            await asyncio.to_thread(self._make_room, file.size)
-            part = path.with_suffix(".part")
-            size = 0
+    def _copy_all(self, job: Path, wanted: Wish, sources: Sequence[Path], placed: dict[str, Placed]) -> None:
+        for file, source in zip(wanted.files, sources, strict=True):
+            target = job / file.path
             try:
-                with part.open("wb") as out:
-                    async for block in self._link.blob(task, file.blob):
-                        out.write(block)
-                        size += len(block)
-                if size != file.size:
-                    raise Unfit(f"'{file.path}' arrived with {size} bytes instead of {file.size}")
-                part.rename(path)
-            except BaseException:
-                part.unlink(missing_ok=True)
-                raise
-            return path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                self.copy(source, target)
+            except OSError as error:
+                raise _unfit(error, file.wanted.path) from None
+            target.chmod(FILE_MODE)
+            info = target.stat()
+            placed[str(file.path)] = Placed(info.st_size, info.st_ctime_ns, file.wanted.etag)
+        for path in wanted.folders:
+            try:
+                (job / path).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise _unfit(error, str(path)) from None
 
-    def _make_room(self, size: int) -> None:
-        """Remove the files that were not used for longest until `size` more bytes fit."""
-        entries = sorted((e.stat().st_mtime, e.stat().st_size, e.path) for e in os.scandir(self._cache))
-        total = sum(entry[1] for entry in entries) + size
-        for _, entry_size, path in entries:
-            if total <= self._capacity:
-                break
-            name = os.path.basename(path)
-            if name.isdigit() and not self._wanted[int(name)]:
-                Path(path).unlink(missing_ok=True)
-                total -= entry_size
-
-
-def _copy(
-    job: Path,
-    wanted: Sequence[tuple[wire.ResourceFile, PurePosixPath]],
-    sources: Sequence[Path],
-    placed: dict[str, Placed],
-) -> None:
-    for (file, path), source in zip(wanted, sources, strict=True):
-        target = job / path
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+    def copy(self, source: Path, target: Path) -> None:
+        """Give a file its own content, without taking its room where that is possible."""
+        if not (self._clones and clone(source, target)):
             shutil.copyfile(source, target)
-        except (FileExistsError, IsADirectoryError, NotADirectoryError):
-            raise Unfit(f"'{file.path}' is both a file and the folder of another resource") from None
-        except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
-                raise Unfit(f"'{file.path}' has a name that is too long for a file") from None
-            raise
-        target.chmod(FILE_MODE)
-        info = target.stat()
-        placed[str(path)] = Placed(info.st_size, info.st_ctime_ns, file.etag)
+
+    @asynccontextmanager
+    async def held(self, task: int, files: Sequence[File]) -> AsyncIterator[list[Path]]:
+        """Fetch some files of a task, which stay in the cache until the end."""
+        async with self.cache.holding(task, [file.wanted for file in files]) as sources:
+            yield sources
+
+    def recover(self, kept: Sequence[tuple[str, object, Manifest]]) -> int:
+        """Keep the overlays and trees of these runs (folder, user, manifest), and remove all others."""
+        for _, user, manifest in kept:
+            if manifest.tree:
+                self.cache.claim_tree(manifest.tree, user)
+        return self.mounts.clean(self._root, [f"{folder}/job" for folder, _, _ in kept])
+
+    def let_go(self, run: str, user: object, manifest: Manifest | None) -> None:
+        """Take away what was made for a run (slow: not on the event loop, but for the tree)."""
+        if manifest is not None and manifest.tree:
+            self.mounts.remove(f"{run}/job")
+            self.cache.release_tree(manifest.tree, user)
 
 
-def _make_folders(job: Path, folders: Sequence[PurePosixPath]) -> None:
-    for path in folders:
-        try:
-            (job / path).mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError):
-            raise Unfit(f"'{path}' is both a file and a folder") from None
-        except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
-                raise Unfit(f"'{path}' has a name that is too long for a folder") from None
-            raise
+def _is_large(wanted: Wish) -> bool:
+    return wanted.size_bytes >= OVERLAY_BYTES or len(wanted.files) >= OVERLAY_FILES
 
 
-def write_manifest(folder: str, placed: Mapping[str, Placed], notes: list[str]) -> None:
-    """Keep the story of the resources beside the run, for an agent that comes back."""
-    Path(folder, "resources").write_bytes(msgspec.json.encode((placed, notes)))
-
-
-def read_manifest(folder: str) -> tuple[dict[str, Placed], list[str]]:
-    """Read what `write_manifest` kept; nothing when the run had no resources."""
-    try:
-        data = Path(folder, "resources").read_bytes()
-    except FileNotFoundError:
-        return {}, []
-    return msgspec.json.decode(data, type=tuple[dict[str, Placed], list[str]])
+def _unfit(error: OSError, path: str = "") -> OSError | Unfit:
+    """Return what an error of making files says of the names of resources; else the error."""
+    what = f"'{path}'" if path else f"'{os.path.basename(error.filename2 or error.filename or '')}'"
+    if error.errno in (errno.EEXIST, errno.EISDIR, errno.ENOTDIR):
+        return Unfit(f"{what} is both a file and the folder of another resource")
+    if error.errno == errno.ENAMETOOLONG:
+        return Unfit(f"{what} has a name that is too long for a file")
+    return error

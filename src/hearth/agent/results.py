@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import regex
 
-from hearth.agent.resources import Placed
+from hearth.agent import beneath
+from hearth.agent.manifest import SHOWN, Manifest, Placed
+from hearth.agent.mounts import MOVED
 
 MEBIBYTE = 1 << 20
 # Sizes of parts, in MiB, that clients upload in.
@@ -26,6 +30,8 @@ FILES_LIMIT = 100_000
 PATHS_LIMIT_BYTES = 16 * MEBIBYTE
 KEY_LIMIT_BYTES = 1024
 NOTES_LIMIT = 20
+# How files are named while they are pushed into a folder; in the folder itself, and for a moment.
+PUSHING = ".hearth-push-"
 
 
 class BadFilter(Exception):
@@ -44,47 +50,101 @@ class Selection:
     notes: list[str]
 
 
-def select(job: Path, placed: Mapping[str, Placed], whitelist: str, blacklist: str) -> Selection:
+def select(job: Path, manifest: Manifest | None, whitelist: str, blacklist: str) -> Selection:
     """Return the files below `job` that were created or edited and that the filters let through.
 
     Symbolic links count as what they point to, when that is a file of the run itself; what lies outside is
-    never read. Raises BadFilter and TooMany.
+    never read, even if the run still runs and changes its folders meanwhile. Raises BadFilter and TooMany.
     """
     keep, drop = _Filter("resultsWhitelist", whitelist), _Filter("resultsBlacklist", blacklist)
+    story = _Story(job, manifest or Manifest())
     root = os.path.realpath(job)
     files: dict[str, Path] = {}
     notes = _Notes()
     size = 0
     folders = [""]
     while folders:
-        folder = folders.pop()
+        path = folders.pop()
         try:
-            entries = os.scandir(f"{root}/{folder}")
+            inner, found = _look_through(root, path, notes)
         except OSError as error:
-            notes.add(f"the folder '{_shown(folder)}' was left out: {error.strerror}")
+            notes.add(f"the folder '{_shown(path)}' was left out: {error.strerror}")
             continue
-        with entries:
-            for entry in entries:
-                path = folder + entry.name
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(path + "/")
-                    continue
-                if not _can_be_a_key(path, notes):
-                    continue
-                target = _target(entry, root, path, notes)
-                if target is None or not (keep.lets(path, True) and not drop.lets(path, False)):
-                    continue
-                before = placed.get(path)
-                if before is not None and _is_same(target, before):
-                    continue
-                files[path] = Path(target)
-                size += len(path)
-                if len(files) > FILES_LIMIT or size > PATHS_LIMIT_BYTES:
-                    raise TooMany(
-                        f"{len(files)} result files or more are too many for one instance; choose some with "
-                        "resultsWhitelist, or put many into one archive"
-                    )
+        folders += inner
+        for name, target in found:
+            if not (keep.lets(name, True) and not drop.lets(name, False)) or story.is_unchanged(name, target):
+                continue
+            files[name] = Path(root, target)
+            size += len(name)
+            if len(files) > FILES_LIMIT or size > PATHS_LIMIT_BYTES:
+                raise TooMany(
+                    f"{len(files)} result files or more are too many for one instance; choose some with "
+                    "resultsWhitelist, or put many into one archive"
+                )
     return Selection(dict(sorted(files.items())), notes.all())
+
+
+def _look_through(root: str, path: str, notes: _Notes) -> tuple[list[str], list[tuple[str, str]]]:
+    """Return the folders in a folder, and its files with the paths that they really have below `root`."""
+    if len(os.fsencode(path)) > KEY_LIMIT_BYTES:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+    folders: list[str] = []
+    files: list[tuple[str, str]] = []
+    with beneath.folder(root, path.split("/")[:-1]) as handle, os.scandir(handle) as entries:
+        for entry in entries:
+            name = path + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(name + "/")
+            elif _can_be_a_key(name, notes) and not name.startswith(PUSHING):
+                target = _target(entry, handle, root, name, notes)
+                if target is not None:
+                    files.append((name, target))
+    return folders, files
+
+
+class _Story:
+    """How a run's files looked before it began."""
+
+    def __init__(self, job: Path, manifest: Manifest) -> None:
+        self._job = job
+        self._manifest = manifest
+        self._upper = job.parent / "upper" if manifest.tree else None
+        self._moved: dict[Path, bool] = {}
+
+    def is_unchanged(self, path: str, target: str) -> bool:
+        """Answer whether a file is a resource as it was put there."""
+        stories = self._manifest.stories(path)
+        if not stories:
+            return False
+        if any(before.changed_ns == SHOWN for before in stories) and self._is_only_shown(path):
+            return True
+        with suppress(OSError):
+            handle = beneath.open_file(self._job, target)
+            try:
+                return any(_is_same(handle, before) for before in stories)
+            finally:
+                os.close(handle)
+        return False
+
+    def _is_only_shown(self, path: str) -> bool:
+        """Answer whether an overlay has kept nothing of this name, so that it shows what it always did."""
+        if self._upper is None or os.path.lexists(self._upper / path):
+            return False
+        return not any(self._was_moved(folder) for folder in _parents(self._upper, path))
+
+    def _was_moved(self, folder: Path) -> bool:
+        if folder not in self._moved:
+            self._moved[folder] = False
+            with suppress(OSError):
+                self._moved[folder] = bool(os.getxattr(folder, MOVED, follow_symlinks=False))
+        return self._moved[folder]
+
+
+def _parents(upper: Path, path: str) -> Iterator[Path]:
+    folder = upper
+    for part in path.split("/")[:-1]:
+        folder = folder / part
+        yield folder
 
 
 class _Notes:
@@ -149,12 +209,12 @@ def _can_be_a_key(path: str, notes: _Notes) -> bool:
     return size <= KEY_LIMIT_BYTES
 
 
-def _target(entry: os.DirEntry[str], root: str, path: str, notes: _Notes) -> str | None:
-    """Return the regular file that an entry is or links to, if that is one of the run's own."""
+def _target(entry: os.DirEntry[str], folder: int, root: str, path: str, notes: _Notes) -> str | None:
+    """Return where the regular file is that an entry is or links to, if that is one of the run's own."""
     if not entry.is_symlink():
-        return entry.path if entry.is_file(follow_symlinks=False) else None
+        return path if entry.is_file(follow_symlinks=False) else None
     try:
-        handle = os.open(entry.path, os.O_PATH | os.O_CLOEXEC)
+        handle = os.open(entry.name, os.O_PATH | os.O_CLOEXEC, dir_fd=folder)
     except OSError:
         return None  # it points nowhere
     try:
@@ -165,7 +225,7 @@ def _target(entry: os.DirEntry[str], root: str, path: str, notes: _Notes) -> str
     if not target.startswith(root + os.sep) and target != root:
         notes.add(f"the link '{path}' was left out: it points outside the working folder")
         return None
-    return target if is_file else None
+    return target[len(root) + 1 :] if is_file else None
 
 
 def _shown(path: str) -> str:
@@ -173,40 +233,41 @@ def _shown(path: str) -> str:
     return text if len(text) <= 200 else f"{text[:100]}...{text[-90:]}"
 
 
-def _is_same(path: str, before: Placed) -> bool:
-    info = os.stat(path, follow_symlinks=False)
+def _is_same(handle: int, before: Placed) -> bool:
+    info = os.fstat(handle)
     if info.st_size != before.size:
         return False
-    return info.st_ctime_ns == before.changed_ns or _has_etag(path, info.st_size, before.etag)
+    return info.st_ctime_ns == before.changed_ns or _has_etag(handle, info.st_size, before.etag)
 
 
-def _has_etag(path: str, size: int, etag: str) -> bool:
+def _has_etag(handle: int, size: int, etag: str) -> bool:
     """Answer whether an upload of this file, in one piece or in parts of a usual size, would have the ETag."""
     _, dash, parts = etag.partition("-")
     if not dash:
-        return b"".join(_md5s(path, MEBIBYTE, together=True)).hex() == etag
+        return b"".join(_md5s(handle, MEBIBYTE, together=True)).hex() == etag
     for part_bytes in (mebibytes * MEBIBYTE for mebibytes in USUAL_PARTS):
         if str(max(1, -(-size // part_bytes))) == parts:
-            md5s = _md5s(path, part_bytes)
+            md5s = _md5s(handle, part_bytes)
             if f"{hashlib.md5(b''.join(md5s), usedforsecurity=False).hexdigest()}-{len(md5s)}" == etag:
                 return True
     return False
 
 
-def _md5s(path: str, part_bytes: int, *, together: bool = False) -> list[bytes]:
+def _md5s(handle: int, part_bytes: int, *, together: bool = False) -> list[bytes]:
     """Return the MD5 of each part of a file, or the one of all of it."""
     md5s: list[bytes] = []
     digest = hashlib.md5(usedforsecurity=False)
     left = part_bytes
-    with open(path, "rb") as file:
-        while block := file.read(min(left, MEBIBYTE)):
-            digest.update(block)
-            left -= len(block)
-            if not left:
-                left = part_bytes
-                if not together:
-                    md5s.append(digest.digest())
-                    digest = hashlib.md5(usedforsecurity=False)
+    offset = 0
+    while block := os.pread(handle, min(left, MEBIBYTE), offset):
+        digest.update(block)
+        offset += len(block)
+        left -= len(block)
+        if not left:
+            left = part_bytes
+            if not together:
+                md5s.append(digest.digest())
+                digest = hashlib.md5(usedforsecurity=False)
     if together or left < part_bytes or not md5s:
         md5s.append(digest.digest())
     return md5s

@@ -231,7 +231,7 @@ async def test_what_breaks_while_resources_are_placed_is_told_as_a_loss(
 async def test_resources_that_never_arrive_are_given_up(
     tmp_path: Path, server: Server, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("hearth.agent.loop.RETRY_SECONDS", (0.0,))
+    monkeypatch.setattr("hearth.agent.shared.RETRY_SECONDS", (0.0,))
     tries = []
 
     async def listing(task: int) -> list[wire.ResourceFile]:
@@ -297,7 +297,7 @@ async def test_results_that_cannot_be_chosen_are_a_failure_that_says_why(
 async def test_a_cancel_ends_uploads_that_nobody_wants_any_more(
     tmp_path: Path, server: Server, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("hearth.agent.loop.RETRY_SECONDS", (0.01,))
+    monkeypatch.setattr("hearth.agent.shared.RETRY_SECONDS", (0.01,))
 
     async def full() -> None:
         raise Unreachable("507 the disk of the server is full")

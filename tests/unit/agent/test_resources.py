@@ -10,8 +10,11 @@ from typing import cast
 
 import pytest
 
+from hearth.agent.cache import FILE_MODE, Unfit
+from hearth.agent.disk import DiskRules
 from hearth.agent.link import Gone, Link, Unreachable
-from hearth.agent.resources import FILE_MODE, Placed, Resources, Unfit, read_manifest, relative_path, write_manifest
+from hearth.agent.manifest import Manifest, Placed, read_manifest, write_manifest
+from hearth.agent.resources import Resources, relative_path
 from hearth.wire.agent import ResourceFile
 
 TASK = 1
@@ -92,22 +95,22 @@ async def test_objects_become_files_that_anybody_can_run(cache: Resources, serve
     server.holds("run.sh", b"#!/bin/sh")
     server.holds("deep/er/file", b"")
     server.holds("empty/")
-    placed, notes = await cache.place(TASK, job)
+    manifest = await cache.place(TASK, job.parent, None)
     assert there(job) == {"run.sh": b"#!/bin/sh", "deep/er/file": b""}
     assert (job / "empty").is_dir()
     assert (job / "run.sh").stat().st_mode & 0o777 == FILE_MODE
-    assert placed == {
+    assert manifest.placed == {
         path: Placed((job / path).stat().st_size, (job / path).stat().st_ctime_ns, etag)
         for path, etag in (("run.sh", "etag-1"), ("deep/er/file", "etag-2"))
     }
-    assert notes == []
+    assert manifest.notes == []
 
 
 async def test_a_key_that_would_leave_the_folder_is_left_out_with_a_note(cache: Resources, server: Server, job: Path):
     server.holds("../../escaped")
     server.holds("../outside/")
     server.holds("good")
-    _, notes = await cache.place(TASK, job)
+    notes = (await cache.place(TASK, job.parent, None)).notes
     assert there(job) == {"good": b"data"}
     assert [note.split("'")[1] for note in notes] == ["../../escaped", "../outside/"]
     assert not (job.parent / "outside").exists()
@@ -115,11 +118,11 @@ async def test_a_key_that_would_leave_the_folder_is_left_out_with_a_note(cache: 
 
 async def test_a_blob_is_fetched_once_whoever_asks(cache: Resources, server: Server, tmp_path: Path):
     server.holds("file", blob=7)
-    folders = [tmp_path / f"job{number}" for number in range(3)]
+    folders = [tmp_path / f"{number}/job" for number in range(3)]
     for folder in folders:
-        folder.mkdir()
-    await asyncio.gather(*(cache.place(TASK, folder) for folder in folders[:2]))
-    await cache.place(TASK, folders[2])
+        folder.mkdir(parents=True)
+    await asyncio.gather(*(cache.place(TASK, folder.parent, None) for folder in folders[:2]))
+    await cache.place(TASK, folders[2].parent, None)
     assert server.asked == [7]
     (folders[0] / "file").write_bytes(b"edited")
     assert there(folders[1]) == there(folders[2]) == {"file": b"data"}
@@ -128,19 +131,19 @@ async def test_a_blob_is_fetched_once_whoever_asks(cache: Resources, server: Ser
 async def test_resources_that_are_more_than_the_cache_holds_arrive_all_the_same(
     server: Server, tmp_path: Path, job: Path
 ):
-    cache = Resources(tmp_path, cast(Link, server), capacity=100)
+    cache = Resources(tmp_path, cast(Link, server), DiskRules(cache_bytes=100))
     for number in range(5):
         server.holds(f"file{number}", bytes([number]) * 90)
-    await cache.place(TASK, job)
+    await cache.place(TASK, job.parent, None)
     assert there(job) == {f"file{number}": bytes([number]) * 90 for number in range(5)}
 
 
 async def test_what_was_not_used_for_longest_makes_room(server: Server, tmp_path: Path, job: Path):
-    cache = Resources(tmp_path, cast(Link, server), capacity=200)
+    cache = Resources(tmp_path, cast(Link, server), DiskRules(cache_bytes=200))
     for blob in (1, 2, 3):
         server.files.clear()
         server.holds(f"file{blob}", b"x" * 90, blob=blob)
-        await cache.place(TASK, job)
+        await cache.place(TASK, job.parent, None)
         os.utime(tmp_path / "cache" / str(blob), (blob, blob))
     assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == ["2", "3"]
 
@@ -150,7 +153,7 @@ async def test_a_file_that_a_power_cut_shortened_is_fetched_again(
 ):
     server.holds("file", b"whole", blob=1)
     (tmp_path / "cache" / "1").write_bytes(b"")
-    await cache.place(TASK, job)
+    await cache.place(TASK, job.parent, None)
     assert there(job) == {"file": b"whole"}
 
 
@@ -158,15 +161,15 @@ async def test_numbers_of_another_incarnation_are_other_blobs(
     cache: Resources, server: Server, tmp_path: Path, job: Path
 ):
     server.holds("file", b"old", blob=1)
-    cache.use("first")
-    await cache.place(TASK, job)
+    cache.cache.use("first")
+    await cache.place(TASK, job.parent, None)
     server.blobs[1] = b"new"
     again = Resources(tmp_path, cast(Link, server))
-    again.use("first")
-    await again.place(TASK, job)
+    again.cache.use("first")
+    await again.place(TASK, job.parent, None)
     assert there(job) == {"file": b"old"}
-    again.use("second")
-    await again.place(TASK, job)
+    again.cache.use("second")
+    await again.place(TASK, job.parent, None)
     assert there(job) == {"file": b"new"}
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["second"]
 
@@ -175,7 +178,7 @@ async def test_what_an_agent_that_died_had_begun_is_removed(server: Server, tmp_
     begun = tmp_path / "cache" / "here" / "5.part"
     begun.parent.mkdir(parents=True)
     begun.write_bytes(b"half")
-    Resources(tmp_path, cast(Link, server)).use("here")
+    Resources(tmp_path, cast(Link, server)).cache.use("here")
     assert not begun.exists()
 
 
@@ -189,7 +192,7 @@ async def test_an_object_that_was_overwritten_meanwhile_is_asked_for_again(
         return lists.pop(0)
 
     monkeypatch.setattr(server, "resources", resources)
-    await cache.place(TASK, job)
+    await cache.place(TASK, job.parent, None)
     assert there(job) == {"file": b"new"}
 
 
@@ -197,7 +200,7 @@ async def test_an_object_that_is_not_there_again_and_again_is_gone(cache: Resour
     server.holds("file")
     server.blobs.clear()
     with pytest.raises(Gone):
-        await cache.place(TASK, job)
+        await cache.place(TASK, job.parent, None)
     assert server.asked == [1, 1]
 
 
@@ -213,16 +216,16 @@ async def test_a_download_that_breaks_leaves_nothing_and_may_be_tried_again(
     with monkeypatch.context() as patch:
         patch.setattr(server, "blob", broken)
         with pytest.raises(Unreachable):
-            await cache.place(TASK, job)
+            await cache.place(TASK, job.parent, None)
     assert list((tmp_path / "cache").iterdir()) == []
-    await cache.place(TASK, job)
+    await cache.place(TASK, job.parent, None)
     assert there(job) == {"file": b"data"}
 
 
 async def test_bytes_of_another_size_are_refused(cache: Resources, server: Server, job: Path):
     server.holds("file", size=9)
     with pytest.raises(Unfit, match="'file' arrived with 4 bytes instead of 9"):
-        await cache.place(TASK, job)
+        await cache.place(TASK, job.parent, None)
 
 
 @pytest.mark.parametrize("keys", [("a", "a/b"), ("a/b", "a"), ("a", "a/")])
@@ -230,18 +233,18 @@ async def test_a_key_cannot_be_a_file_and_a_folder(cache: Resources, server: Ser
     for key in keys:
         server.holds(key)
     with pytest.raises(Unfit, match="is both a file and "):
-        await cache.place(TASK, job)
+        await cache.place(TASK, job.parent, None)
 
 
 @pytest.mark.parametrize("key", ["f" * 300, "f" * 300 + "/file", "f" * 300 + "/"])
 async def test_a_name_that_is_too_long_for_a_file_is_said_to_be(cache: Resources, server: Server, job: Path, key: str):
     server.holds(key)
     with pytest.raises(Unfit, match="has a name that is too long"):
-        await cache.place(TASK, job)
+        await cache.place(TASK, job.parent, None)
 
 
 def test_the_story_of_the_resources_is_kept_beside_the_run(tmp_path: Path):
-    assert read_manifest(str(tmp_path)) == ({}, [])
-    placed = {"a/b": Placed(4, 123, "etag")}
-    write_manifest(str(tmp_path), placed, ["note"])
-    assert read_manifest(str(tmp_path)) == (placed, ["note"])
+    assert read_manifest(str(tmp_path)) is None
+    manifest = Manifest({"a/b": Placed(4, 123, "etag")}, ["note"], version=2)
+    write_manifest(str(tmp_path), manifest)
+    assert read_manifest(str(tmp_path)) == manifest

@@ -11,7 +11,7 @@ import pytest
 
 from hearth.agent import results
 from hearth.agent.folders import remove
-from hearth.agent.resources import Placed
+from hearth.agent.manifest import Manifest, Placed
 from hearth.agent.results import MEBIBYTE, BadFilter, TooMany, select
 from tests.unit.agent.test_folders import nest
 
@@ -30,7 +30,7 @@ def write(job: Path, *paths: str, text: str = "x") -> None:
 
 
 def chosen(job: Path, whitelist: str = "", blacklist: str = "", **placed: Placed) -> list[str]:
-    return list(select(job, placed, whitelist, blacklist).files)
+    return list(select(job, Manifest(placed), whitelist, blacklist).files)
 
 
 def as_placed(file: Path, etag: str) -> Placed:
@@ -50,7 +50,7 @@ def etag_in_parts(data: bytes, part_bytes: int) -> str:
 def test_every_file_that_was_created_is_a_result_under_its_relative_path(job: Path):
     write(job, "b", "a", "deep/er/file", ".hidden")
     (job / "empty").mkdir()
-    selection = select(job, {}, "", "")
+    selection = select(job, None, "", "")
     assert selection.files == {path: job / path for path in [".hidden", "a", "b", "deep/er/file"]}
     assert selection.notes == []
 
@@ -95,7 +95,7 @@ def test_a_link_counts_as_the_file_of_the_run_that_it_points_to(job: Path):
     write(job, "data/file")
     (job / "link").symlink_to("data/file")
     (job / "chain").symlink_to("link")
-    assert select(job, {}, "", "").files == dict.fromkeys(["chain", "data/file", "link"], job / "data/file")
+    assert select(job, None, "", "").files == dict.fromkeys(["chain", "data/file", "link"], job / "data/file")
 
 
 def test_what_lies_outside_is_never_read_whatever_links_there_are(job: Path, tmp_path: Path):
@@ -108,7 +108,7 @@ def test_what_lies_outside_is_never_read_whatever_links_there_are(job: Path, tmp
     (job / "folder").symlink_to("..")
     (job / "loop").symlink_to("loop")
     (job / "nowhere").symlink_to("missing")
-    selection = select(job, {}, "", "")
+    selection = select(job, None, "", "")
     assert selection.files == {}
     assert sorted(selection.notes) == [
         f"the link '{name}' was left out: it points outside the working folder"
@@ -134,7 +134,7 @@ def test_names_that_no_object_can_have_are_left_out_with_a_note(job: Path):
     Path(os.fsdecode(os.fsencode(job) + b"/bad\xff")).write_text("x")
     long = "/".join(["f" * 250] * 5)
     write(job, long)
-    selection = select(job, {}, "", "")
+    selection = select(job, None, "", "")
     assert list(selection.files) == ["good"]
     [short, other] = sorted(selection.notes, key=len)
     assert short == "the file 'bad\\udcff' was left out: its name is not UTF-8"
@@ -145,7 +145,7 @@ def test_folders_deeper_than_any_path_do_not_hide_the_other_files(job: Path):
     write(job, "good")
     nest(job, 3000)
     try:
-        selection = select(job, {}, "", "")
+        selection = select(job, None, "", "")
     finally:
         remove(str(job))  # pytest cannot
     assert list(selection.files) == ["good"]
@@ -155,7 +155,7 @@ def test_folders_deeper_than_any_path_do_not_hide_the_other_files(job: Path):
 def test_there_are_never_more_notes_than_people_read(job: Path):
     for number in range(results.NOTES_LIMIT + 5):
         (job / f"link{number}").symlink_to("/etc/passwd")
-    notes = select(job, {}, "", "").notes
+    notes = select(job, None, "", "").notes
     assert len(notes) == results.NOTES_LIMIT + 1
     assert notes[-1] == "5 more were left out"
 

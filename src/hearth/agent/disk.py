@@ -1,0 +1,92 @@
+"""The disk of a node: how much of it may be used, and how files get from the cache to where a run edits them."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+# Linux: let a file have the blocks of another, until one of them is written to.
+_FICLONE = 0x40049409
+# What says that this machine, not the user's work, is at fault.
+_FAULTS = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN,
+    errno.ENXIO, errno.EUCLEAN, errno.ESTALE,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class DiskRules:
+    """How a node uses its disk."""
+
+    cache_bytes: int = 20 << 30
+    # What stays free for output and results of what runs already: below, the node takes nothing more.
+    free_bytes: int = 256 << 20
+    owner: tuple[int, int] | None = None  # the user that runs are, if that is always the same one
+    overlays: bool = False  # whether runs see what this process mounts
+
+
+def is_fault(error: BaseException) -> bool:
+    """Answer whether an error is one of this machine: it may pass, and elsewhere it would not have been."""
+    return isinstance(error, OSError) and error.errno in _FAULTS
+
+
+def free_bytes(folder: Path) -> int:
+    """Return how much may still be written below a folder."""
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize
+
+
+def disk_bytes(folder: Path) -> int:
+    """Return how much could be written below a folder if nothing else was there."""
+    status = os.statvfs(folder)
+    return status.f_blocks * status.f_frsize
+
+
+def require_free(folder: Path, size: int, rules: DiskRules) -> None:
+    """Raise the error of a full disk unless `size` more bytes leave as much free as there must be."""
+    free = free_bytes(folder)
+    if size and free - size < rules.free_bytes:
+        told = f"{size} bytes are needed and {free} are free, of which {rules.free_bytes} are kept"
+        raise OSError(errno.ENOSPC, f"the disk of the node is too full: {told}")
+
+
+def look(folder: Path, rules: DiskRules) -> str | None:
+    """Try what runs need of the disk; return what is wrong, or None."""
+    try:
+        free = free_bytes(folder)
+        if free < rules.free_bytes:
+            return f"the disk has {free} bytes free, and {rules.free_bytes} must be (node_disk_floor_mb)"
+        probe = folder / "disk-probe"
+        probe.write_bytes(bytes(4096))
+        probe.unlink()
+    except OSError as error:
+        return str(error)
+    return None
+
+
+def can_clone(folder: Path) -> bool:
+    """Answer whether files below a folder can share their blocks."""
+    source, target = folder / "clone-probe", folder / "clone-probe-2"
+    try:
+        source.write_bytes(bytes(4096))
+        return clone(source, target)
+    except OSError:
+        return False
+    finally:
+        source.unlink(missing_ok=True)
+        target.unlink(missing_ok=True)
+
+
+def clone(source: Path, target: Path) -> bool:
+    """Make a file that shares its blocks with another; answer whether the file system can."""
+    with source.open("rb") as old, target.open("wb") as new:
+        try:
+            fcntl.ioctl(new, _FICLONE, old.fileno())
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise
+            return False
+        return True
