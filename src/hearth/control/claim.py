@@ -10,14 +10,18 @@ from sqlalchemy import Connection
 from hearth.control.changes import Changes
 from hearth.domain.errors import TransitionRefused
 from hearth.domain.instance import Claimed
-from hearth.domain.quota import instances_left
 from hearth.domain.ranges import RangeSet
-from hearth.scheduler.fit import TINY, NodeRoom
-from hearth.scheduler.plan import Cluster, Wanting, plan
-from hearth.store.queries import accounts_counters, instances, nodes, tasks
+from hearth.scheduler.fit import NodeRoom, fits_now
+from hearth.scheduler.plan import Cluster, Dispatch, Share, Wanting, plan
+from hearth.store.queries import accounts_counters, instances, nodes, queue
+from hearth.store.queries.queue import Live
 from hearth.store.queries.tasks import TaskRow
 
+# Tasks of one shape that one claim takes at most, and the shapes that it takes tasks of.
 CANDIDATES = 256
+SHAPES_SERVED = 64
+# How many shapes one claim looks at; where there are more, claims take turns.
+SHAPES = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +34,89 @@ class Grant:
     numbers: RangeSet
 
 
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one claim gave away, and after which shape the next one goes on; 0: from the first again."""
+
+    grants: list[Grant]
+    after: int
+
+
 def claim(connection: Connection, rooms: Sequence[NodeRoom], boots: dict[int, int], now: int) -> list[Grant]:
+    """Look at all shapes until something can be given to a node, and write it down."""
+    after = 0
+    while True:
+        done = claim_some(connection, rooms, boots, now, after=after)
+        if done.grants or not done.after:
+            return done.grants
+        after = done.after
+
+
+def claim_some(
+    connection: Connection, rooms: Sequence[NodeRoom], boots: dict[int, int], now: int, *, after: int
+) -> Round:
     """Decide who runs where, and write it down; `boots` are the nodes' current boots."""
-    queue, left = _candidates(connection, rooms)
-    if not queue:
-        return []
-    wanting = [
-        Wanting(task.id, task.account_id, RangeSet.parse(task.waiting), task.demand_cores, task.demand_memory)
-        for task in queue
-    ]
-    dispatches = plan(Cluster(wanting, rooms, left))
-    if not dispatches:
-        return []
-    rows = {task.id: task for task in queue}
+    found = queue.live(connection, after=after, limit=SHAPES)
+    next_after = found[-1].shape_id if len(found) == SHAPES else 0
+    wanting, rows = _candidates(connection, found, rooms)
+    dispatches = plan(Cluster(wanting, rooms, _shares(connection, wanting))) if wanting else []
+    grants = _write_down(connection, dispatches, rows, boots, now) if dispatches else []
+    return Round(grants, next_after)
+
+
+def _candidates(
+    connection: Connection, found: Sequence[Live], rooms: Sequence[NodeRoom]
+) -> tuple[list[Wanting], dict[int, TaskRow]]:
+    """Return and lock the first tasks of each shape that may have something started now.
+
+    Shapes that fit nowhere, and those of accounts that may not have more, are passed over: they hold up nobody.
+    """
+    able: list[tuple[Live, int]] = []
+    for one in found:
+        fits = min(CANDIDATES, sum(fits_now(room, one.shape) for room in rooms))
+        if fits and (most := min(fits, _share_of(one).more(one.shape))) > 0:
+            able.append((one, most))
+    room = max((most for _, most in able), default=0)  # for the smallest instances there are
+    chosen = _in_turns(able)[: min(SHAPES_SERVED, room)]
+    each = -(-2 * room // len(chosen)) if chosen else 0
+    wanting: list[Wanting] = []
+    rows: dict[int, TaskRow] = {}
+    for one, most in chosen:
+        for task in queue.first(connection, one.shape_id, min(most, each)):
+            rows[task.id] = task
+            wanting.append(Wanting(task.id, task.account_id, RangeSet.parse(task.waiting), one.shape, task.priority))
+    return wanting, rows
+
+
+def _in_turns(able: Sequence[tuple[Live, int]]) -> list[tuple[Live, int]]:
+    """Sort as the plan will: class and priority, then one shape of each account, the least holding first."""
+    by_age = sorted(able, key=lambda pair: (pair[0].shape.scheduling, -pair[0].head_priority, pair[0].head_id))
+    turns: dict[tuple[int, int, int], int] = {}
+    keys: dict[int, tuple[int, int, int, float]] = {}
+    for one, _ in by_age:
+        rank = (int(one.shape.scheduling), -one.head_priority)
+        turn = turns[(*rank, one.account_id)] = turns.get((*rank, one.account_id), 0) + 1
+        keys[one.shape_id] = (*rank, turn, one.live_cores)
+    return sorted(by_age, key=lambda pair: keys[pair[0].shape_id])
+
+
+def _share_of(one: Live) -> Share:
+    return Share(one.limits, one.live_instances, one.live_cores)
+
+
+def _shares(connection: Connection, wanting: Sequence[Wanting]) -> dict[int, Share]:
+    """Return what the accounts have, held until the transaction ends: nobody else gives them more meanwhile."""
+    counters = accounts_counters.lock(connection, {task.account_id for task in wanting})
+    return {key: Share(c.limits, c.live_instances, c.live_cores) for key, c in counters.items()}
+
+
+def _write_down(
+    connection: Connection,
+    dispatches: Sequence[Dispatch],
+    rows: dict[int, TaskRow],
+    boots: dict[int, int],
+    now: int,
+) -> list[Grant]:
     changes = Changes(connection, now)
     changes.adopt_tasks(rows[task_id] for task_id in dict.fromkeys(d.task_id for d in dispatches))
     for dispatch in dispatches:
@@ -64,28 +138,3 @@ def claim(connection: Connection, rooms: Sequence[NodeRoom], boots: dict[int, in
         Grant(node_id, rows[task_id], attempt, RangeSet.of(numbers))
         for (node_id, task_id, attempt), numbers in granted.items()
     ]
-
-
-def _candidates(connection: Connection, rooms: Sequence[NodeRoom]) -> tuple[list[TaskRow], dict[int, int]]:
-    """Return the first tasks that may have something started, and how many instances their accounts may start.
-
-    Tasks that are over their account's quota, or larger than any room, do not hold up those behind them.
-    """
-    limit = min(CANDIDATES, 2 * sum(node.ahead + max(1, int(node.cores)) for node in rooms) + 16)
-    most_cores = None if any(node.ahead for node in rooms) else max((node.cores for node in rooms), default=0.0) + TINY
-    refused: dict[int, tasks.Refused] = {}
-    while True:
-        queue = tasks.queue(connection, limit, most_cores=most_cores, without=refused.values())
-        counters = accounts_counters.lock(connection, {task.account_id for task in queue})
-        left: dict[int, int] = {}
-        allowed: list[TaskRow] = []
-        for task in queue:
-            counter = counters[task.account_id]
-            more = instances_left(counter.limits, counter.live_instances, counter.live_cores, task.demand_cores)
-            if more > 0:
-                allowed.append(task)
-                left[task.account_id] = min(more, left.get(task.account_id, more))
-            elif (before := refused.get(task.account_id)) is None or task.demand_cores < before.demand_cores:
-                refused[task.account_id] = tasks.Refused(task.account_id, task.demand_cores)
-        if allowed or len(queue) < limit:
-            return allowed, left

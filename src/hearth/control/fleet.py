@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from hearth.control.claim import Grant
+from hearth.control.hardware import machine_of
 from hearth.domain.ranges import RangeSet
 from hearth.scheduler.fit import NodeRoom
 from hearth.wire import agent as wire
@@ -41,16 +42,15 @@ class Session:
     snapshots: list[wire.Snapshot] = field(default_factory=list)
     updates: dict[int, int] = field(default_factory=dict)  # task: version of its resources
 
-    def free(self) -> NodeRoom:
+    def free(self, *, any_takes_images: bool = False) -> NodeRoom:
         """Return the room that is left when the agent has taken all that was granted to it."""
         room = NodeRoom(
             self.node_id,
             self.room.cores,
             self.room.memory_bytes,
             self.room.ahead,
-            self.offer.takes_images,
-            self.offer.cores,
-            self.offer.memory_bytes,
+            takes_images=self.offer.takes_images or not any_takes_images,
+            machine=machine_of(self.offer),
         )
         for _, grant in self.grants:
             room = room.without(len(grant.numbers), grant.task.demand_cores, grant.task.demand_memory)
@@ -112,11 +112,15 @@ class Fleet:
         session.seen = max(session.seen, seen)
         session.grants = [(n, grant) for n, grant in session.grants if n is None or n > session.seen]
 
-    def rooms(self) -> list[NodeRoom]:
-        """Return the nodes that wait for work and have room for some."""
+    def rooms(self, *, heard_since: int = 0) -> list[NodeRoom]:
+        """Return the nodes that wait for work and have room for some.
+
+        Tasks that name an image are for nodes which take images, where any was heard of lately.
+        """
         parked = [session for session in self.sessions.values() if session.parked]
         self._planned = {session.node_id: (session.boot, session.comparisons) for session in parked}
-        frees = (session.free() for session in parked)
+        any_takes_images = any(s.offer.takes_images and s.heard_at >= heard_since for s in self.sessions.values())
+        frees = (session.free(any_takes_images=any_takes_images) for session in parked)
         return [free for free in frees if free.is_open]
 
     def boots(self) -> dict[int, int]:

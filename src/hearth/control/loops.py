@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from hearth.control.claim import claim
+from hearth.control.claim import claim_some
 from hearth.control.clean_up import end_overdue, remove_expired
 from hearth.control.delete import sweep_deleted
 from hearth.control.once import forget_old
@@ -60,7 +60,8 @@ class Loops:
     def __init__(self, site: Site, bell: Bell) -> None:
         self._site = site
         self._bell = bell
-        names = ("dispatch", "leases", "deleted", "blobs", "snapshots", "limits", "requests")
+        self._after = 0  # the shape after which the next claim goes on
+        names = ("dispatch", "leases", "deleted", "blobs", "snapshots", "limits", "requests", "followers")
         self.beats = {name: Beat() for name in names}
 
     async def run(self) -> None:
@@ -69,6 +70,7 @@ class Loops:
             group.create_task(self._repeat("dispatch", self._dispatch, self._bell.wait, every_seconds=1.0))
             group.create_task(self._repeat("leases", self._expire_leases, asyncio.sleep, every_seconds=1.0))
             group.create_task(self._repeat("deleted", self._remove_deleted, asyncio.sleep, every_seconds=2.0))
+            group.create_task(self._repeat("followers", self._poll_followed, asyncio.sleep, every_seconds=2.0))
             group.create_task(self._repeat("blobs", self._sweep_blobs, asyncio.sleep, every_seconds=60.0))
             group.create_task(self._repeat("limits", self._keep_limits, asyncio.sleep, every_seconds=1.0))
             group.create_task(self._repeat("requests", self._forget_requests, asyncio.sleep, every_seconds=600.0))
@@ -98,11 +100,17 @@ class Loops:
 
     async def _dispatch(self) -> None:
         site = self._site
-        while rooms := site.fleet.rooms():
-            grants = await site.store.write(claim, rooms, site.fleet.boots(), site.now())
-            if not grants:
+        lease = int(site.settings.lease_seconds * SECOND)
+        is_whole_pass = False  # of all shapes, and nothing of them could be given so far
+        while rooms := site.fleet.rooms(heard_since=site.now() - lease):
+            is_whole_pass |= self._after == 0
+            done = await site.store.write(claim_some, rooms, site.fleet.boots(), site.now(), after=self._after)
+            self._after = done.after
+            if done.grants:
+                site.fleet.grant(done.grants)
+                is_whole_pass = False
+            elif is_whole_pass and not done.after:
                 return
-            site.fleet.grant(grants)
 
     async def _expire_leases(self) -> None:
         site = self._site
@@ -130,6 +138,9 @@ class Loops:
 
     async def _take_snapshots(self) -> None:
         await take_due_snapshots(self._site)
+
+    async def _poll_followed(self) -> None:
+        await self._site.hub.poll(self._site.store)
 
     async def _sweep_blobs(self) -> None:
         while (await sweep_once(self._site.store, self._site.blobs, self._site.now())).more:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
-TINY = 1e-9  # cores are floats; 3 * 0.1 must fit in 0.3
+from hearth.domain.demand import Shape, unmet
+from hearth.domain.hardware import TINY, Machine
+
+ANY_MACHINE = Machine()
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +15,8 @@ class NodeRoom:
     """What a node would take now.
 
     `ahead` is how many more it would queue although its cores are taken, because it ends many a second.
-    Nothing larger than the whole node (`most_cores`, `most_memory`) fits, however many it would queue.
+    Nothing that the empty machine could not run fits, however many it would queue. Where no node of the site takes
+    images, all of them take the tasks that name one, and say what they make of that.
     """
 
     node_id: int
@@ -21,8 +24,7 @@ class NodeRoom:
     memory_bytes: int
     ahead: int = 0
     takes_images: bool = True
-    most_cores: float = math.inf
-    most_memory: float = math.inf
+    machine: Machine = ANY_MACHINE
 
     @property
     def is_open(self) -> bool:
@@ -40,13 +42,13 @@ class NodeRoom:
         )
 
 
-def fits_now(room: NodeRoom, cores: float, memory_bytes: int) -> int:
-    """Return how many instances of this size the node would take."""
-    if cores > room.most_cores + TINY or memory_bytes > room.most_memory:
+def fits_now(room: NodeRoom, shape: Shape) -> int:
+    """Return how many instances of this shape the node would take."""
+    if (shape.needs_image and not room.takes_images) or unmet(shape, room.machine):
         return 0
-    times = _times(room.cores, cores)
-    if memory_bytes > 0:
-        times = min(times, max(0, room.memory_bytes) // memory_bytes)
+    times = _times(room.cores, shape.cores)
+    if shape.memory_bytes > 0:
+        times = min(times, max(0, room.memory_bytes) // shape.memory_bytes)
     return times + room.ahead
 
 

@@ -1,19 +1,23 @@
 """Who runs where: `plan(cluster) -> [dispatch]`. Pure; the claim re-checks what it decides.
 
-The tasks come in order of dispatch (scheduling class, priority, age) and each takes what it can get, node by
-node; between accounts the room is shared in turns, so that one account's million instances do not make
-another's ten wait for all of them.
+Tasks go by scheduling class, then by priority. Among equals the account that holds the least has its turn, its
+oldest task first, so that one account's million instances do not make another's ten wait for all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import heapq
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 
+from hearth.domain.demand import Shape
+from hearth.domain.quota import Limits, instances_left
 from hearth.domain.ranges import RangeSet
 from hearth.scheduler.fit import NodeRoom, fits_now
 
-# How many instances one task takes before the next account has its turn.
+# How many instances an account is given at most before it is looked whose turn it is.
 TURN = 64
 
 
@@ -24,18 +28,39 @@ class Wanting:
     task_id: int
     account_id: int
     waiting: RangeSet
+    shape: Shape
+    priority: int = 0
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """What comes before the turns of accounts: the smaller goes first."""
+        return self.shape.scheduling, -self.priority
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What an account may have, and what it holds."""
+
+    limits: Limits
+    instances: int
     cores: float
-    memory_bytes: int
-    needs_image: bool = False
+
+    def more(self, shape: Shape) -> int:
+        """Return how many more instances of this shape it may have."""
+        return instances_left(self.limits, self.instances, self.cores, shape.cores)
+
+    def holding(self, count: int, shape: Shape) -> Share:
+        """Return the share with so many more."""
+        return replace(self, instances=self.instances + count, cores=self.cores + count * shape.cores)
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """All that a decision needs: tasks in order of dispatch, nodes with room, and quotas left per account."""
+    """All that a decision needs: tasks that wait, nodes with room, and the shares of the tasks' accounts."""
 
     tasks: Sequence[Wanting]
     nodes: Sequence[NodeRoom]
-    instances_left: dict[int, int]
+    shares: Mapping[int, Share]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,45 +75,60 @@ class Dispatch:
 def plan(cluster: Cluster) -> list[Dispatch]:
     """Return what should start where, in order; nothing in it exceeds the room of a node or a quota."""
     rooms = {node.node_id: node for node in cluster.nodes}
-    left = dict(cluster.instances_left)
-    waiting = {task.task_id: task.waiting for task in cluster.tasks}
+    shares = dict(cluster.shares)
     dispatches: list[Dispatch] = []
-    queue = list(cluster.tasks)
-    while queue and any(room.is_open for room in rooms.values()):
-        served: dict[int, int] = {}
-        again: list[Wanting] = []
-        for task in queue:
-            turn = min(TURN - served.get(task.account_id, 0), left.get(task.account_id, 0))
-            if turn <= 0:
-                if left.get(task.account_id, 0) > 0:
-                    again.append(task)
-                continue
-            took = _serve(task, waiting[task.task_id].first(turn), rooms, dispatches)
-            if took:
-                count = len(took)
-                served[task.account_id] = served.get(task.account_id, 0) + count
-                left[task.account_id] -= count
-                waiting[task.task_id] -= took
-                if waiting[task.task_id]:
-                    again.append(task)
-        if not served:
-            break
-        queue = again
+    ordered = sorted(cluster.tasks, key=lambda task: (task.rank, task.task_id))
+    for _, equals in groupby(ordered, key=lambda task: task.rank):
+        _share_out(list(equals), rooms, shares, dispatches)
     return dispatches
 
 
-def _serve(task: Wanting, numbers: RangeSet, rooms: dict[int, NodeRoom], dispatches: list[Dispatch]) -> RangeSet:
-    """Place as many of `numbers` as there is room for; the emptiest node first."""
-    took = RangeSet()
+def _share_out(
+    tasks: Sequence[Wanting], rooms: dict[int, NodeRoom], shares: dict[int, Share], dispatches: list[Dispatch]
+) -> None:
+    """Place what there is room for, account by account, those that hold the least first."""
+    waiting: dict[int, deque[Wanting]] = {}
+    for task in tasks:
+        waiting.setdefault(task.account_id, deque()).append(task)
+    turn = _turn(len(waiting), rooms)
+    order = [(shares[account].cores, queue[0].task_id, account) for account, queue in waiting.items()]
+    heapq.heapify(order)
+    while order and any(room.is_open for room in rooms.values()):
+        _, _, account = heapq.heappop(order)
+        queue, left = waiting[account], turn
+        while queue and left > 0:
+            task = queue.popleft()
+            most = min(left, shares[account].more(task.shape), len(task.waiting))
+            took = _serve(task, most, rooms, dispatches)
+            shares[account] = shares[account].holding(took, task.shape)
+            left -= took
+            # What found less room than it asked for finds none later: rooms only shrink. So do quotas.
+            if took == most and left == 0 and took < len(task.waiting):
+                queue.appendleft(replace(task, waiting=task.waiting - task.waiting.first(took)))
+        if queue:
+            heapq.heappush(order, (shares[account].cores, queue[0].task_id, account))
+
+
+def _turn(accounts: int, rooms: Mapping[int, NodeRoom]) -> int:
+    """Return how long turns are: fair where room is scarce, quick where there is plenty."""
+    if accounts == 1:
+        return 1 << 30
+    return max(1, min(TURN, sum(int(room.cores) + room.ahead for room in rooms.values()) // (2 * accounts)))
+
+
+def _serve(task: Wanting, most: int, rooms: dict[int, NodeRoom], dispatches: list[Dispatch]) -> int:
+    """Place up to `most` instances where there is room, the emptiest node first; return how many."""
+    numbers = task.waiting.first(most)
+    if not numbers:
+        return 0
     for node_id in sorted(rooms, key=lambda n: (-rooms[n].cores, -rooms[n].ahead, n)):
-        count = fits_now(rooms[node_id], task.cores, task.memory_bytes)
-        if count <= 0 or (task.needs_image and not rooms[node_id].takes_images):
+        count = fits_now(rooms[node_id], task.shape)
+        if count <= 0:
             continue
         part = numbers.first(count)
-        rooms[node_id] = rooms[node_id].without(len(part), task.cores, task.memory_bytes)
+        rooms[node_id] = rooms[node_id].without(len(part), task.shape.cores, task.shape.memory_bytes)
         dispatches.append(Dispatch(task.task_id, node_id, part))
-        took |= part
         numbers -= part
         if not numbers:
             break
-    return took
+    return most - len(numbers)

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from hearth.control import claim
 from hearth.control.claim import CANDIDATES
+from hearth.domain.hardware import Machine
+from hearth.domain.spec import SchedulingClass
 from hearth.scheduler.fit import NodeRoom
 from hearth.store import tables
 from hearth.store.door import Store, open_engine
+from hearth.store.queries import tasks
+from tests.contract.store.test_submit import statements
 from tests.contract.store.truth import check_all, every
-from tests.contract.store.world import BOOT, World, keys, started, succeeded
+from tests.contract.store.world import BOOT, World, a_task, keys, started, succeeded
 
 MINIMUM_CORES = "MinimumCoreHardwareConstraint"
 
@@ -99,6 +106,84 @@ async def test_tasks_that_fit_nowhere_do_not_hold_up_those_that_do(world: World)
         await world.submit(account, hardware=needing(64))
     small = await world.submit(account)
     assert keys(await world.claim(await world.node(), cores=2)) == [(small, 0, 1)]
+
+
+async def test_an_accounts_bulk_does_not_hold_up_anothers_task(world: World):
+    ada, bob = await world.account(), await world.account()
+    for _ in range(10_000 // 200):
+        await world.submit_all(ada, *[a_task() for _ in range(200)])
+    theirs = await world.submit(bob)
+    claimed = keys(await world.claim(await world.node(), cores=2))
+    assert [task for task, _, _ in claimed] == [1, theirs]
+
+
+async def test_a_thousand_tasks_that_fit_nowhere_do_not_hold_up_one_that_does(world: World):
+    account = await world.account()
+    for cores in range(5, 10):
+        await world.submit_all(account, *[a_task(hardware=needing(cores)) for _ in range(200)])
+    small = await world.submit(account)
+    assert keys(await world.claim(await world.node(), cores=4)) == [(small, 0, 1)]
+
+
+async def test_where_there_are_more_shapes_than_one_claim_looks_at_all_have_their_turn(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(claim, "SHAPES", 3)
+    account = await world.account()
+    asked = [await world.submit(account, hardware=needing(cores)) for cores in (70, 71, 72, 73, 74, 75, 2, 1)]
+    node = await world.node()
+    room = NodeRoom(node, 4, 1 << 40)
+    rounds = []
+    after = 0
+    for _ in range(3):
+        done = await world.store.write(claim.claim_some, [room], {node: BOOT}, world.now, after=after)
+        rounds.append(keys(done.grants))
+        after = done.after
+    assert rounds == [[], [], [(asked[6], 0, 1), (asked[7], 0, 1)]]
+    assert after == 0
+
+
+async def test_a_higher_class_and_then_a_higher_priority_goes_first(world: World):
+    ada, bob = await world.account(), await world.account()
+    flex = await world.submit(ada)
+    urgent = await world.submit(ada)
+    await world.store.write(tasks.set_columns, urgent, {"priority": 5})
+    on_demand = await world.submit(bob, scheduling=SchedulingClass.ON_DEMAND)
+    reserved = await world.submit(bob, scheduling=SchedulingClass.RESERVED)
+    node = await world.node()
+    order = [keys(await world.claim(node, cores=1))[0][0] for _ in range(4)]
+    assert order == [reserved, on_demand, urgent, flex]
+
+
+async def test_the_account_that_holds_less_goes_first(world: World):
+    ada, bob = await world.account(), await world.account()
+    first = [await world.submit(ada) for _ in range(3)]
+    theirs = [await world.submit(bob) for _ in range(2)]
+    node = await world.node()
+    order = [keys(await world.claim(node, cores=1))[0][0] for _ in range(5)]
+    assert order == [first[0], theirs[0], first[1], theirs[1], first[2]]
+
+
+async def test_a_task_goes_only_where_its_constraints_hold(world: World):
+    account = await world.account()
+    task_id = await world.submit(account, hardware=({"discriminator": "GpuHardwareConstraint"},))
+    plain, other = await world.node("plain"), await world.node("with-gpu")
+    assert await world.claim_for(NodeRoom(plain, 4, 1 << 40)) == []
+    [grant] = await world.claim_for(NodeRoom(plain, 4, 1 << 40), NodeRoom(other, 1, 1 << 40, machine=Machine(gpus=1)))
+    assert (grant.node_id, grant.task.id) == (other, task_id)
+
+
+async def test_a_claim_of_one_shape_asks_the_same_questions_whatever_the_number_of_tasks(world: World):
+    account = await world.account()
+    node = await world.node()
+    await world.submit(account)
+    with statements(world.store.engine) as one:
+        await world.claim(node, cores=32)
+    await world.submit_all(account, *[a_task() for _ in range(32)])
+    with statements(world.store.engine) as many:
+        assert len(keys(await world.claim(node, cores=32))) == 32
+    reads = [[told for told in part if told.lstrip().startswith(("SELECT", "WITH"))] for part in (one, many)]
+    assert len(reads[0]) == len(reads[1])
 
 
 async def test_what_was_claimed_is_not_claimed_again(world: World):

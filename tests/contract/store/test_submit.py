@@ -152,21 +152,6 @@ async def test_tasks_are_found_by_uuid_in_any_case_and_by_shortname_by_their_acc
     assert await world.store.read(tasks.find, bob, "Mine") is None
 
 
-async def test_the_queue_is_in_order_of_class_priority_and_age(world: World):
-    from hearth.domain.spec import SchedulingClass
-
-    account = await world.account()
-    flex = await world.submit(account)
-    flex_later = await world.submit(account)
-    on_demand = await world.submit(account, scheduling=SchedulingClass.ON_DEMAND)
-    reserved = await world.submit(account, scheduling=SchedulingClass.RESERVED)
-    urgent = await world.submit(account)
-    await world.store.write(tasks.set_columns, urgent, {"priority": 5})
-    queue = await world.store.write(tasks.queue, 10)
-    assert [task.id for task in queue] == [reserved, on_demand, urgent, flex, flex_later]
-    assert [task.id for task in await world.store.write(tasks.queue, 2)] == [reserved, on_demand]
-
-
 async def test_counters_of_accounts_add_up(world: World):
     account = await world.account(max_tasks=7)
     change = accounts_counters.Change(tasks=2, live_instances=3, live_cores=1.5)

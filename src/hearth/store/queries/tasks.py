@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from hearth.domain.instance import RetryRule
 from hearth.domain.ranges import RangeSet
@@ -369,31 +369,6 @@ def many(connection: Connection, ids: Sequence[int]) -> dict[int, TaskRow]:
     """Return tasks by their numbers."""
     rows = connection.execute(select(*COLUMNS).where(tasks.c.id.in_(ids)))
     return {row[0]: TaskRow(*row) for row in rows}
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Tasks of an account that may not start now: those whose instances need that many cores or more."""
-
-    account_id: int
-    demand_cores: float
-
-
-def queue(
-    connection: Connection, limit: int, *, most_cores: float | None = None, without: Iterable[Refused] = ()
-) -> list[TaskRow]:
-    """Return and lock the tasks that have waiting instances, in order of dispatch; others than those that wait too."""
-    query = select(*COLUMNS).where(tasks.c.waiting_count > 0)
-    if most_cores is not None:
-        query = query.where(tasks.c.demand_cores <= most_cores)
-    for refused in without:
-        query = query.where(or_(tasks.c.account_id != refused.account_id, tasks.c.demand_cores < refused.demand_cores))
-    rows = connection.execute(
-        query.order_by(tasks.c.scheduling, tasks.c.priority.desc(), tasks.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True, key_share=True)
-    )
-    return [TaskRow(*row) for row in rows]
 
 
 def shortnames_taken(connection: Connection, account_id: int, shortnames: Sequence[str]) -> set[str]:
