@@ -17,6 +17,7 @@ from hearth.store.queries import buckets, instances, objects, tasks
 from hearth.wire import agent as wire
 
 KEY_LIMIT_BYTES = 1024  # what S3 lets a key have
+DEBUG_LIMIT = 2000
 
 
 def is_published(instance: Instance, event: Ended) -> bool:
@@ -72,13 +73,13 @@ class Publisher:
         return [f"{bucket}/{each.key}" for each in new]
 
     def note(self, end: wire.Ended, shown: list[str]) -> None:
-        """Note on the instance what it published, and what was done otherwise than asked."""
+        """Note on the instance what it published, what was done otherwise than asked, and what it said last."""
         if shown:
             standing = self.changes.tasks[end.task]
             self.changes.tasks[end.task] = replace(standing, results_count=standing.results_count + 1)
-        if shown or end.notes:
+        if shown or end.notes or end.debug:
             told = msgspec.json.encode(shown).decode() if shown else None
-            self._noted.append((told, _details(tuple(end.notes)), end.task, end.number))
+            self._noted.append((told, _details(end), end.task, end.number))
 
     def save(self) -> None:
         """Write the notes."""
@@ -92,6 +93,13 @@ class Publisher:
         return self._specs[task_id]
 
 
+def _details(end: wire.Ended) -> str | None:
+    if end.debug:
+        told = {"notes": end.notes, "debug": end.debug[-DEBUG_LIMIT:]}
+        return msgspec.json.encode(told).decode()
+    return _notes(tuple(end.notes))
+
+
 @functools.lru_cache(maxsize=256)
-def _details(notes: tuple[str, ...]) -> str | None:
+def _notes(notes: tuple[str, ...]) -> str | None:
     return msgspec.json.encode({"notes": list(notes)}).decode() if notes else None
