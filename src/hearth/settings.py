@@ -31,6 +31,8 @@ class Settings:
     node_name: str = ""  # empty: the host's name
     node_cores: float = 0.0  # what the local node offers; 0: what the machine has
     node_memory_mb: int = 0
+    node_cache_mb: int = 20_480  # how much a node keeps of resources that it has fetched
+    node_disk_floor_mb: int = 256  # with less free space on its disk a node takes no more work
     node_specification_key: str = ""  # what its kind of machine is called; empty: made of what it has
     node_cpu_model: str = ""  # empty: what the machine says
     node_gpus: int = -1  # -1: as many as there are
@@ -46,6 +48,7 @@ class Settings:
     shortest_snapshot_interval: int = 5  # seconds; periodic snapshots that are asked for more often come this often
     output_limit_instance_mb: int = 10
     output_limit_task_mb: int = 100
+    followers_per_account: int = 200  # streams of events or output that one account may have open
     request_limit_mb: int = 64
 
     @property

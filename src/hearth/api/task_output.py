@@ -88,12 +88,20 @@ def _respond(answer: Answer, *, as_json: bool) -> Response[Any]:
     headers = {"Hearth-Output-Offset": str(answer.end)}
     if answer.dropped:
         headers["Hearth-Output-Dropped"] = str(answer.dropped)
-    media_type = "application/json" if as_json else "text/plain; charset=utf-8"
+    media_type = "application/json" if as_json else "text/plain"
     if answer.size > _PIECE:
-        return Stream(_pieces(answer, as_json=as_json), media_type=media_type, headers=headers)
+        return _LongAnswer(_pieces(answer, as_json=as_json), media_type=media_type, headers=headers)
     with answer.body:
         text = answer.bytes().decode("utf-8", "replace")
     return Response(msgspec.json.encode(text) if as_json else text.encode(), media_type=media_type, headers=headers)
+
+
+class _LongAnswer(Stream):
+    """A stream whose own media type counts: Litestar prefers the one that the route was described with."""
+
+    def to_asgi_response(self, app: Any, request: Any, **how: Any) -> Any:
+        """Return what is sent."""
+        return super().to_asgi_response(app, request, **{**how, "media_type": self.media_type})
 
 
 async def _pieces(answer: Answer, *, as_json: bool) -> AsyncIterator[bytes]:

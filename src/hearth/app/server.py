@@ -81,6 +81,7 @@ async def serve(settings: Settings) -> None:
     await asyncio.wait([*tasks, asyncio.ensure_future(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
     directory.doors.unlink(missing_ok=True)
     failures = [task.exception() for task in tasks if task.done() and not task.cancelled()]
+    site.hub.close()  # or open streams would hold the servers up
     for server, _ in servers:
         server.should_exit = True
     tasks[-1].cancel()

@@ -29,9 +29,13 @@ from hearth.domain.instance import (
 )
 from hearth.domain.ranges import RangeSet
 from hearth.domain.task import Moves, task_state
-from hearth.store.queries import accounts_counters, history, instances, tasks
+from hearth.store.queries import accounts_counters, history, instances, tasks, touched
 from hearth.store.queries.instances import Stored
 from hearth.store.queries.tasks import Standing, TaskRow
+
+
+# Failures of a task that its history tells one by one; the counts tell of the others.
+FAILURES_TOLD = 10
 
 
 @dataclass(slots=True)
@@ -69,6 +73,8 @@ class Changes:
         self._touched: set[tuple[int, int]] = set()
         self._tallies: dict[int, _Tally] = {}
         self._attempts: list[dict[str, object]] = []
+        self._lines: list[dict[str, object]] = []  # of history
+        self._failures: dict[int, int] = {}  # instances of this batch whose failure is told in it, by task
         self._over: list[tuple[int, int, int, int]] = []  # node, task, number, attempt: with open snapshots
 
     def load_tasks(self, ids: Iterable[int]) -> None:
@@ -118,10 +124,13 @@ class Changes:
         )
         self._touched.add(key)
         self._count(key, before, after)
+        if after.state is InstanceState.FAILED and after.failure is not None:
+            self._tell_failure(after, after.failure)
         for effect in effects:
             match effect:
                 case Retried():
                     self._keep_attempt(stored, after, effect)
+                    self._tell(after, "retry" if effect.counts else "loss", effect.failure)
                 case StopWanted(node_id, attempt):
                     self.stops.append((node_id, task_id, number, attempt))
         return effects
@@ -150,6 +159,27 @@ class Changes:
         """Return how many retries the task has used, those of this batch included."""
         tally = self._tallies.get(task_id)
         return self.tasks[task_id].retries + (tally.retries if tally else 0)
+
+    def _tell_failure(self, instance: Instance, failure: Failure) -> None:
+        told = self._failures.get(instance.task_id, 0)
+        if len(self.tasks[instance.task_id].progress.failed) + told < FAILURES_TOLD:
+            self._failures[instance.task_id] = told + 1
+            self._tell(instance, "failure", failure)
+
+    def _tell(self, instance: Instance, kind: str, failure: Failure) -> None:
+        """Add a line to the task's history on an attempt that is over."""
+        self._lines.append(
+            history.fact(
+                self.tasks[instance.task_id].account_id,
+                instance.task_id,
+                self.now,
+                kind,
+                instance=instance.number,
+                attempt=instance.attempt,
+                code=failure.code,
+                message=failure.message,
+            )
+        )
 
     def _keep_attempt(self, stored: Stored, after: Instance, effect: Retried) -> None:
         before = stored.instance
@@ -190,6 +220,8 @@ class Changes:
         self.tasks[task_id] = replace(task, progress=progress)
         error = msgspec.json.encode({"code": failure.code, "message": failure.message}).decode()
         tasks.set_columns(self.connection, task_id, {"error": error})
+        told = {"code": failure.code, "message": failure.message}
+        self._lines.append(history.fact(task.account_id, task_id, self.now, "failure", **told))
 
     def complete_snapshots(self, completed: Mapping[int, Completed]) -> None:
         """Count snapshots that are over now, by task."""
@@ -207,7 +239,7 @@ class Changes:
         if self._over:
             self.complete_snapshots(end_with_attempts(self.connection, self._over, self.now))
             self._over = []
-        lines: list[dict[str, object]] = []
+        lines = self._lines
         counters: dict[int, accounts_counters.Change] = {}
         changed: list[Standing] = []
         for task_id, task in self.tasks.items():
@@ -234,6 +266,7 @@ class Changes:
             if task.delete_requested and state.is_final:
                 tasks.set_columns(self.connection, task_id, {"deleted_at": self.now})
                 counter.tasks -= 1
+            touched.touch(self.connection, task_id)
         tasks.save_standings(self.connection, changed)
         accounts_counters.apply(self.connection, counters)
         history.add(self.connection, lines)
@@ -241,6 +274,8 @@ class Changes:
         self._tallies.clear()
         self._touched.clear()
         self._attempts = []
+        self._lines = []
+        self._failures.clear()
         self._before.update(self.tasks)
 
     def _save_instances(self) -> None:

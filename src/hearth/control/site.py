@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from hearth.control.accounts import Accounts
 from hearth.control.blobs import BlobStore
 from hearth.control.fleet import Fleet
+from hearth.control.hub import Hub
 from hearth.control.profiles import Profiles
 from hearth.control.usage import Usages
 from hearth.settings import Settings
@@ -31,5 +32,9 @@ class Site:
     api_url: str
     storage_url: str
     work_waits: Callable[[], None]  # tell the dispatcher that there may be something to place
-    usages: Usages = field(default_factory=Usages)
     site_id: str = ""  # what the site is called in statistics
+    usages: Usages = field(default_factory=Usages)
+    hub: Hub = field(default_factory=Hub)
+
+    def __post_init__(self) -> None:
+        self.store.on_commit = self.hub.heard

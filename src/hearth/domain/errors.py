@@ -10,6 +10,7 @@ HearthError
 │   ├── TransitionRefused
 │   ├── StaleLease
 │   └── KeyReused       422
+├── TooMany             429
 └── Unavailable         503
 
 Each carries a message for people; doors map the kind to their own status.
@@ -106,6 +107,12 @@ class StaleLease(Conflict):
         self.number = number
         self.attempt = attempt
         self.current = current
+
+
+class TooMany(HearthError):
+    """So many at once are not given; fewer, or later."""
+
+    status = 429
 
 
 class Unavailable(HearthError):

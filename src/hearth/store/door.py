@@ -23,6 +23,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from hearth.domain.errors import Unavailable
+from hearth.store.queries import touched
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -107,6 +108,8 @@ class Store:
         self._writer = threading.Thread(target=self._write_groups, name="store-write", daemon=True)
         self._writer.start()
         self._closed = False
+        # Called on the writer's thread with the tasks that a commit touched (queries/touched.py).
+        self.on_commit: Callable[[set[int]], None] | None = None
 
     async def write(self, function: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `function` in a transaction; return when it is durable, raise what it raised when it is not."""
@@ -159,11 +162,13 @@ class Store:
 
     def _commit(self, group: list[_Write]) -> None:
         outcomes: list[tuple[_Write, Any, BaseException | None]] = []
+        changed: set[int] = set()
         try:
             with self.engine.connect().execution_options(hearth_write=True) as connection:
                 with connection.begin():
                     for write in group:
                         outcomes.append(self._run(connection, write))
+                    changed = touched.take(connection)
         except BaseException as failure:  # the commit failed: nobody in the group was heard
             outcomes = [(write, None, failure) for write in group]
         for write, value, error in outcomes:
@@ -176,6 +181,8 @@ class Store:
                     write.done.set_result(value)
                 else:
                     write.done.set_exception(error)
+        if changed and self.on_commit is not None:
+            self.on_commit(changed)
 
     def _run(self, connection: Connection, write: _Write) -> tuple[_Write, Any, BaseException | None]:
         savepoint = connection.begin_nested()

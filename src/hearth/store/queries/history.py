@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, delete, insert, select
 
+from hearth.store.queries import touched
 from hearth.store.tables import history
 
 
@@ -15,9 +17,16 @@ def line(account_id: int, task_id: int, at: int, kind: str, detail: str) -> dict
     return {"account_id": account_id, "task_id": task_id, "at": at, "kind": kind, "detail": detail}
 
 
+def fact(account_id: int, task_id: int, at: int, kind: str, **detail: object) -> dict[str, object]:
+    """Return a line whose detail is more than a word."""
+    return line(account_id, task_id, at, kind, msgspec.json.encode(detail).decode())
+
+
 def add(connection: Connection, lines: Sequence[dict[str, Any]]) -> None:
     """Store lines, in order."""
     if lines:
+        for told in lines:
+            touched.touch(connection, told["task_id"])
         connection.execute(insert(history), lines)
 
 
