@@ -128,6 +128,8 @@ def losses_cost_no_retries(story: Story) -> Iterator[str]:
     failed: dict[tuple[int, int], int] = {}
     lost: dict[tuple[int, int], int] = {}
     for (task, number, attempt), row in story.truth.attempts.items():
+        if row["error_code"] == "NODE_FAULT":
+            continue  # given back before it began: it counts for nothing
         where = lost if row["error_code"] in LOSSES else failed
         where[(task, number)] = where.get((task, number), 0) + 1
         yield from _failed_by_itself(story, (task, number, attempt), row)

@@ -13,6 +13,7 @@ import msgspec
 import structlog
 
 from hearth.agent import discover
+from hearth.agent.disk import DiskRules
 from hearth.agent.link import Link, Superseded
 from hearth.agent.loop import Agent
 from hearth.agent.runtime import docker, docker_engine, process, sandbox
@@ -56,6 +57,18 @@ def _runtime(name: str, settings: Settings, directory: DataDirectory) -> Runtime
     return process.ProcessRuntime(directory.spawner_socket)
 
 
+def _disk_rules(runtime: str, settings: Settings) -> DiskRules:
+    """Return how the node uses its disk; runs of a container engine elsewhere do not see what is mounted here."""
+    is_root = os.geteuid() == 0
+    sees = docker_engine.shares_mounts(_docker_host(settings)) if runtime == "docker" else True
+    return DiskRules(
+        cache_bytes=settings.node_cache_mb << 20,
+        free_bytes=settings.node_disk_floor_mb << 20,
+        owner=(sandbox.RUN_UID, sandbox.RUN_UID) if runtime == "sandbox" and is_root else None,
+        overlays=is_root and sees,
+    )
+
+
 async def run_agent(settings: Settings) -> None:
     """Run the node agent until SIGTERM or SIGINT (ends the runs) or SIGHUP (leaves them)."""
     log = structlog.get_logger(__name__)
@@ -77,10 +90,16 @@ async def run_agent(settings: Settings) -> None:
     node = settings.node_name or socket.gethostname()
     async with Link(url, token, lambda: None if settings.server_url else _door_of(directory)) as link:
         agent = Agent(
-            node=node, boot=_next_boot(directory), offer=offer, root=directory.node, link=link, runtime=runtime
+            node=node,
+            boot=_next_boot(directory),
+            offer=offer,
+            root=directory.node,
+            link=link,
+            runtime=runtime,
+            disk=_disk_rules(name, settings),
         )
-        log.info("agent started", node=node, runtime=name, server=url)
-        told = {"pid": os.getpid(), "runtime": name, "cores": offer.cores, "passed_over": passed_over}
+        log.info("agent started", node=node, runtime=name, server=url, resources=agent.details)
+        told = {"pid": os.getpid(), "runtime": name, "cores": offer.cores, "passed_over": passed_over, "resources": agent.details}
         replace_file(directory.offer, msgspec.json.encode(told), 0o600)
         ending = signalled(signal.SIGTERM, signal.SIGINT)
         leaving = signalled(signal.SIGHUP)

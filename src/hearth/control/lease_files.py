@@ -35,7 +35,7 @@ def listing(connection: Connection, task_id: int) -> list[wire.ResourceFile]:
     """Return the files that the task's buckets make: their union, the last bucket winning (contract: 1.5)."""
     task = _running(connection, task_id)
     files: dict[str, wire.ResourceFile] = {}
-    for resource in task.parsed_spec().resources:
+    for index, resource in enumerate(task.parsed_spec().resources):
         bucket = buckets.find(connection, task.account_id, resource.name)
         if bucket is None:
             raise Missing("bucket", resource.name)
@@ -43,7 +43,7 @@ def listing(connection: Connection, task_id: int) -> list[wire.ResourceFile]:
         while rows := objects.page(connection, bucket.id, resource.prefix, after, PAGE):
             for row in rows:
                 path = row.key.removeprefix(resource.strip_prefix)
-                files[path] = wire.ResourceFile(path, row.blob_id, row.size_bytes, row.etag)
+                files[path] = wire.ResourceFile(path, row.blob_id, row.size_bytes, row.etag, index)
             after = rows[-1].key
     return list(files.values())
 

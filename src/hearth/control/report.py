@@ -61,7 +61,8 @@ def report(
         if key in refused or key in known:
             continue  # its output is not whole yet: the agent sends both again
         if end.lost:
-            _advance(changes, end, Lost(end.attempt, now, end.error_message, losses_allowed), refused)
+            lost = Lost(end.attempt, now, end.error_message, losses_allowed, counts=not end.returned)
+            _advance(changes, end, lost, refused)
         else:
             _end(changes, publisher, end, refused)
     before = {task_id: task.state for task_id, task in changes.tasks.items()}

@@ -162,6 +162,7 @@ class Lost:
     at: int
     reason: str
     losses_allowed: int
+    counts: bool = True  # False: the node gave it back before it began
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,11 +286,13 @@ def _end(instance: Instance, event: Ended) -> tuple[Instance, list[Effect]]:
 
 
 def _lose(instance: Instance, event: Lost) -> tuple[Instance, list[Effect]]:
-    gone = replace(instance, node_id=None, boot=None, losses=instance.losses + 1)
+    # What has begun counts always: it may have brought the node down itself, again and again.
+    counts = event.counts or instance.state is not InstanceState.DISPATCHED
+    gone = replace(instance, node_id=None, boot=None, losses=instance.losses + counts)
     if instance.state is InstanceState.CANCELLING:
         return replace(gone, state=InstanceState.CANCELLED, ended_at=event.at), []
-    failure = Failure("NODE_LOST", event.reason)
-    if gone.losses <= event.losses_allowed:
+    failure = Failure("NODE_LOST" if counts else "NODE_FAULT", event.reason)
+    if not counts or gone.losses <= event.losses_allowed:
         return replace(gone, state=InstanceState.WAITING), [Retried(event.attempt, failure, counts=False)]
     told = Failure("NODE_LOST_TOO_OFTEN", f"{event.reason}; this was node loss number {gone.losses} of this instance")
     return replace(gone, state=InstanceState.FAILED, failure=told, ended_at=event.at), []

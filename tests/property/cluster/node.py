@@ -148,8 +148,8 @@ class Node:
             end = RunEnd(self._loop.wall(), error_code="RESOURCE_MISSING", error_message="a resource is gone")
             self._carry_out(self.logic.failed(key, end, self._loop.time()))
         elif chance.random() < 0.03:
-            end = RunEnd(self._loop.wall(), lost=True, error_message="the disk is full")
-            self._carry_out(self.logic.failed(key, end, self._loop.time()))
+            now = self._loop.time()
+            self._carry_out(self.logic.fault(key, "the disk is full", self._loop.wall(), now))
         else:
             self._told.setdefault(key, [0, 0])
             self._carry_out(self.logic.prepared(key, self._loop.time()))
@@ -206,6 +206,11 @@ class Node:
                 attempt = self.logic.attempts.get(key)
                 if attempt is not None and attempt.phase is Phase.RUNNING and attempt.confirmed:
                     self._tail(key, flush=self._chance.random() < 0.3)
+            if self.logic.room.should_look(self._loop.time()):
+                if self._chance.random() < 0.5:
+                    self.logic.room.mended()
+                else:
+                    self.logic.room.still_faulty(self._loop.time())
             self._carry_out(self.logic.tick(self._loop.time(), self._loop.wall()))
 
     def _tail(self, key: Key, *, flush: bool) -> None:

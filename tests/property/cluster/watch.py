@@ -254,6 +254,8 @@ class Watch:
         failed: dict[tuple[int, int], int] = {}
         lost: dict[tuple[int, int], int] = {}
         for attempt in self.rows("SELECT task_id, number, error_code FROM attempts"):
+            if attempt["error_code"] == "NODE_FAULT":
+                continue  # given back: it counts for nothing
             where = lost if attempt["error_code"] == "NODE_LOST" else failed
             key = (attempt["task_id"], attempt["number"])
             where[key] = where.get(key, 0) + 1

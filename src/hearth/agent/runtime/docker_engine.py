@@ -283,6 +283,18 @@ def listener(docker_host: str) -> Listener | None:
         return None
 
 
+def shares_mounts(docker_host: str) -> bool:
+    """Answer whether what this process mounts is surely seen by the engine: it is root in the same namespace."""
+    found = listener(docker_host)
+    if found is None:
+        return False
+    try:
+        is_root = Path(f"/proc/{found.pid}").stat().st_uid == 0
+        return is_root and os.readlink(f"/proc/{found.pid}/ns/mnt") == os.readlink("/proc/self/ns/mnt")
+    except OSError:
+        return False
+
+
 def microseconds(text: str) -> int:
     """Read an engine's time; 0 for the year one, by which engines mean never."""
     if not text:
