@@ -99,7 +99,13 @@ async def run_agent(settings: Settings) -> None:
             disk=_disk_rules(name, settings),
         )
         log.info("agent started", node=node, runtime=name, server=url, resources=agent.details)
-        told = {"pid": os.getpid(), "runtime": name, "cores": offer.cores, "passed_over": passed_over, "resources": agent.details}
+        told = {
+            "pid": os.getpid(),
+            "runtime": name,
+            "cores": offer.cores,
+            "passed_over": passed_over,
+            "resources": agent.details,
+        }
         replace_file(directory.offer, msgspec.json.encode(told), 0o600)
         ending = signalled(signal.SIGTERM, signal.SIGINT)
         leaving = signalled(signal.SIGHUP)
