@@ -299,11 +299,11 @@ class Logic:
             return []  # whose it is must be known first
         return self._collect(attempt, mono)
 
-    def output(self, key: Key, stream: int, offset: int, data: bytes) -> None:
-        """Tell a piece of output; pieces of one stream come in order."""
+    def output(self, key: Key, stream: int, offset: int, data: bytes, skipped: int = 0) -> None:
+        """Tell a piece of output; pieces of one stream come in order, less the bytes that were skipped."""
         attempt = self.attempts.get(key)
         if attempt is not None and not attempt.dropped and data:
-            self._outbox.add_output(wire.Output(*key, stream, offset, data))
+            self._outbox.add_output(wire.Output(*key, stream, offset, data, skipped))
 
     def measured(self, usages: list[wire.Usage]) -> None:
         """Tell with the next report what attempts use; what is left of an earlier measurement is dropped."""

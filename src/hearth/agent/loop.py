@@ -27,7 +27,7 @@ from hearth.agent.resources import Resources
 from hearth.agent.runtime.base import Exited, Found, Lost, Refused, RunEvent, RunSpec, Runtime, Started
 from hearth.agent.shared import Shared, broken, could_not, retry_seconds, wall
 from hearth.agent.snapshots import Snapshots
-from hearth.agent.tail import Tails
+from hearth.agent.tail import RELEASE_BYTES, Tails
 from hearth.wire import agent as wire
 
 _log = structlog.get_logger(__name__)
@@ -247,7 +247,17 @@ class Agent:
                 failures += 1
                 continue
             failures = 0
+            self._release(message, receipt)
             self._carry_out(self.logic.receipt(message, receipt))
+
+    def _release(self, message: wire.Report, receipt: wire.Receipt) -> None:
+        """Give back what the server has of large outputs."""
+        unheard = {(item.task, item.number, item.attempt) for item in (*receipt.known, *receipt.refused)}
+        for piece in message.outputs:
+            key = (piece.task, piece.number, piece.attempt)
+            if piece.offset >= RELEASE_BYTES and key not in unheard:
+                with contextlib.suppress(OSError):
+                    self._tails.acknowledged(key, piece.stream, piece.offset + len(piece.data))
 
     # Effects ---------------------------------------------------------------------------------------------
 
@@ -414,10 +424,11 @@ class Agent:
                 attempt = self.logic.attempts.get(key)
                 if attempt is None or attempt.phase is not decide.Phase.RUNNING or not attempt.confirmed:
                     continue
-                if self.logic.pending_output_bytes >= PENDING_OUTPUT_BYTES:
-                    break
                 before = self.logic.pending_output_bytes
                 with contextlib.suppress(OSError):  # the end will say what is wrong with its files
+                    if before >= PENDING_OUTPUT_BYTES:
+                        self._tails.trim(key)
+                        continue
                     self._tails.poll(key, mono, at_most=1 << 20)
                 told |= self.logic.pending_output_bytes != before
             effects = self.logic.tick(mono, wall())

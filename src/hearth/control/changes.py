@@ -33,7 +33,6 @@ from hearth.store.queries import accounts_counters, history, instances, tasks, t
 from hearth.store.queries.instances import Stored
 from hearth.store.queries.tasks import Standing, TaskRow
 
-
 # Failures of a task that its history tells one by one; the counts tell of the others.
 FAILURES_TOLD = 10
 
@@ -267,7 +266,7 @@ class Changes:
                 tasks.set_columns(self.connection, task_id, {"deleted_at": self.now})
                 counter.tasks -= 1
             touched.touch(self.connection, task_id)
-        tasks.save_standings(self.connection, changed)
+        tasks.save_standings(self.connection, changed, self.now)
         accounts_counters.apply(self.connection, counters)
         history.add(self.connection, lines)
         instances.add_attempts(self.connection, self._attempts)

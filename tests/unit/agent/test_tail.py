@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hearth.agent.tail import HOLD_SECONDS, PIECE_BYTES, Tails
+from hearth.agent.tail import HOLD_SECONDS, KEPT_BYTES, PIECE_BYTES, RELEASE_BYTES, Tails
 
 KEY = (1, 0, 1)
 MUCH = 1 << 20
@@ -17,11 +17,13 @@ class Told:
 
     def __init__(self) -> None:
         self.pieces: list[tuple[int, int, bytes]] = []
+        self.skipped = 0
 
-    def __call__(self, key: tuple[int, int, int], stream: int, offset: int, data: bytes) -> None:
+    def __call__(self, key: tuple[int, int, int], stream: int, offset: int, data: bytes, skipped: int) -> None:
         assert key == KEY
         assert data
         self.pieces.append((stream, offset, data))
+        self.skipped += skipped
 
     def of(self, stream: int) -> bytes:
         """The stream as it was told; pieces must join on."""
@@ -29,6 +31,7 @@ class Told:
         for _, offset, data in (piece for piece in self.pieces if piece[0] == stream):
             assert offset == len(whole)
             whole += data
+        assert not self.skipped
         return whole
 
 
@@ -143,27 +146,94 @@ def test_reading_goes_on_from_where_the_servers_copy_ends(tails: Tails, told: To
     assert told.pieces == [(0, 6, b"new\n"), (1, 0, b"errors\n")]
 
 
-def test_output_beyond_the_limit_is_not_read_but_counted(told: Told, tmp_path: Path):
-    tails = Tails(told)
-    tails.add(KEY, str(tmp_path / "stdout"), str(tmp_path / "stderr"), 10)
-    write(tmp_path, b"123456\n")
-    tails.poll(KEY, 0.0, at_most=MUCH)
-    assert tails.notes(KEY) == []
-    write(tmp_path, "€€€\n".encode())
+LIMIT = 1 << 20
+
+
+@pytest.fixture
+def limited(told: Told, tmp_path: Path) -> Tails:
+    """Tails of a run of whose output the server keeps the newest MiB."""
     (tmp_path / "stderr").touch()
-    with (tmp_path / "stdout").open("ab") as file:
-        file.truncate(1 << 40)
-    assert not tails.poll(KEY, 1.0, at_most=MUCH, flush=True)
-    assert told.of(0) == "123456\n€".encode()
-    assert tails.notes(KEY) == [f"stdout has {1 << 40} bytes, and the first 10 of them are kept"]
-
-
-def test_a_limit_inside_a_character_ends_there(told: Told, tmp_path: Path):
+    (tmp_path / "stdout").touch()
     tails = Tails(told)
-    tails.add(KEY, str(tmp_path / "stdout"), str(tmp_path / "stderr"), 2)
-    write(tmp_path, "€€".encode())
-    assert not tails.poll(KEY, 0.0, at_most=MUCH, flush=True)
-    assert told.of(0) == "€".encode()[:2]
+    tails.add(KEY, str(tmp_path / "stdout"), str(tmp_path / "stderr"), LIMIT)
+    return tails
+
+
+def blocks(path: Path) -> int:
+    """How many bytes of disk a file takes."""
+    return path.stat().st_blocks * 512
+
+
+def test_output_that_the_server_would_drop_again_is_skipped_from_line_to_line(
+    limited: Tails, told: Told, tmp_path: Path
+):
+    lines = [b"line %07d\n" % number for number in range(200_000)]
+    write(tmp_path, b"".join(lines[:1000]))
+    limited.poll(KEY, 0.0, at_most=MUCH)
+    assert (told.of(0), limited.notes(KEY)) == (b"".join(lines[:1000]), [])
+    write(tmp_path, b"".join(lines[1000:]))
+    while limited.poll(KEY, 1.0, at_most=MUCH, flush=True):
+        pass
+    whole = b"".join(lines)
+    begin = 1000 * 13 + told.skipped
+    late = b"".join(data for _, offset, data in told.pieces if offset >= begin)
+    assert late == whole[begin:], "what is told again begins with a line and lacks nothing"
+    assert LIMIT <= len(late) <= LIMIT + 2 * PIECE_BYTES, "and it is all that the server keeps, and little more"
+    assert whole[begin - 1 : begin] == b"\n"
+    assert limited.notes(KEY) == [f"stdout has {len(whole)} bytes, and the newest {LIMIT} of them are kept"]
+
+
+def test_a_gap_ends_between_characters_where_no_line_is_near(limited: Tails, told: Told, tmp_path: Path):
+    data = ("x" + "€" * 800_000).encode()
+    write(tmp_path, data)
+    while limited.poll(KEY, 0.0, at_most=MUCH, flush=True):
+        pass
+    late = b"".join(piece for _, _, piece in told.pieces)
+    assert set(late.decode()) == {"€"}
+    assert len(late) + told.skipped == len(data)
+
+
+def test_a_run_that_writes_for_ever_does_not_fill_the_disk(limited: Tails, told: Told, tmp_path: Path):
+    block = b"much\n" * (MUCH // 5)
+    most = 0
+    for _ in range(200):
+        write(tmp_path, block)
+        limited.trim(KEY)  # as while the server is away
+        most = max(most, blocks(tmp_path / "stdout"))
+    assert (tmp_path / "stdout").stat().st_size == 200 * len(block)
+    assert most <= RELEASE_BYTES + 4 * LIMIT
+
+
+def test_what_the_server_has_is_given_back_to_the_disk(tails: Tails, told: Told, tmp_path: Path):
+    data = b"much\n" * (2 * RELEASE_BYTES // 5)
+    write(tmp_path, data)
+    while tails.poll(KEY, 0.0, at_most=MUCH):
+        pass
+    before = blocks(tmp_path / "stdout")
+    tails.acknowledged(KEY, 0, RELEASE_BYTES // 2)
+    assert blocks(tmp_path / "stdout") == before, "not for a little"
+    tails.acknowledged(KEY, 0, len(data))
+    assert blocks(tmp_path / "stdout") <= 2 * KEPT_BYTES
+    write(tmp_path, b"end\n")
+    tails.poll(KEY, 0.0, at_most=MUCH)
+    assert told.of(0) == data + b"end\n"
+    tails.acknowledged((9, 9, 9), 0, 1)
+
+
+def test_an_agent_that_returns_goes_on_behind_what_was_given_back(limited: Tails, told: Told, tmp_path: Path):
+    for _ in range(20):
+        write(tmp_path, b"line\n" * (MUCH // 5))
+        limited.trim(KEY)
+    again = Told()
+    tails = Tails(again)
+    tails.add(KEY, str(tmp_path / "stdout"), str(tmp_path / "stderr"))
+    tails.rewind(KEY, 5, 0, LIMIT * 100)
+    while tails.poll(KEY, 0.0, at_most=MUCH, flush=True):
+        pass
+    late = b"".join(data for _, _, data in again.pieces)
+    assert 5 + again.skipped + len(late) == (tmp_path / "stdout").stat().st_size
+    assert late.count(b"line\n") * 5 == len(late)
+    assert len(late) >= LIMIT
 
 
 def test_a_file_that_is_not_there_or_became_shorter_is_nothing_new(tails: Tails, told: Told, tmp_path: Path):
