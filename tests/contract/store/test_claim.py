@@ -108,6 +108,24 @@ async def test_tasks_that_fit_nowhere_do_not_hold_up_those_that_do(world: World)
     assert keys(await world.claim(await world.node(), cores=2)) == [(small, 0, 1)]
 
 
+async def test_a_task_knows_since_when_nothing_of_it_waits(world: World):
+    task_id = await world.submit(await world.account(), 2)
+    node = await world.node()
+    [first] = keys(await world.claim(node, cores=1))
+    assert (await world.task(task_id)).drained_at is None
+    world.now += 5
+    await world.claim(node, cores=1)
+    drained = world.now
+    assert (await world.task(task_id)).drained_at == drained
+    world.now += 5
+    await world.report(started=[started(first)])
+    assert (await world.task(task_id)).drained_at == drained
+    await world.lose(first)
+    assert (await world.task(task_id)).drained_at is None
+    await world.cancel((await world.task(task_id)).account_id, task_id)
+    assert (await world.task(task_id)).drained_at == world.now
+
+
 async def test_an_accounts_bulk_does_not_hold_up_anothers_task(world: World):
     ada, bob = await world.account(), await world.account()
     for _ in range(10_000 // 200):

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, case, delete, func, insert, literal_column, null, select, update
 
 from hearth.domain.instance import RetryRule
 from hearth.domain.ranges import RangeSet
@@ -277,18 +277,28 @@ _CHANGING = [
     "expires_at",
 ]
 _save_standings = Bulk(
-    lambda: update(tasks).where(tasks.c.id == bindparam("key")).values({n: bindparam("v_" + n) for n in _CHANGING}),
-    [*("v_" + name for name in _CHANGING), "key"],
+    lambda: (
+        update(tasks)
+        .where(tasks.c.id == bindparam("key"))
+        .values({n: bindparam("v_" + n) for n in _CHANGING})
+        .values(
+            drained_at=case(
+                (bindparam("v_waiting_count") > literal_column("0"), null()),
+                else_=func.coalesce(tasks.c.drained_at, bindparam("now")),
+            )
+        )
+    ),
+    [*("v_" + name for name in _CHANGING), "now", "key"],
 )
 
 
-def save_standings(connection: Connection, standings: Iterable[Standing]) -> None:
-    """Write what changed of these tasks."""
-    _save_standings.run(connection, (_changing(task) for task in standings))
+def save_standings(connection: Connection, standings: Iterable[Standing], now: int) -> None:
+    """Write what changed of these tasks, and since when nothing of them waits."""
+    _save_standings.run(connection, (_changing(task, now) for task in standings))
 
 
-def _changing(task: Standing) -> tuple[Any, ...]:
-    """Return the values of `_CHANGING`, then the key."""
+def _changing(task: Standing, now: int) -> tuple[Any, ...]:
+    """Return the values of `_CHANGING`, then the time and the key."""
     progress = task.progress
     return (
         str(progress.waiting),
@@ -320,6 +330,7 @@ def _changing(task: Standing) -> tuple[Any, ...]:
         task.first_started_at,
         task.ended_at,
         task.expires_at,
+        now,
         task.id,
     )
 
