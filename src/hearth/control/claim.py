@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from hearth.control.changes import Changes
 from hearth.domain.errors import TransitionRefused
 from hearth.domain.instance import Claimed
+from hearth.domain.quota import tasks_left
 from hearth.domain.ranges import RangeSet
 from hearth.scheduler.fit import NodeRoom, fits_now
 from hearth.scheduler.plan import Cluster, Dispatch, Share, Wanting, plan
@@ -59,7 +60,7 @@ def claim_some(
     found = queue.live(connection, after=after, limit=SHAPES)
     next_after = found[-1].shape_id if len(found) == SHAPES else 0
     wanting, rows = _candidates(connection, found, rooms)
-    dispatches = plan(Cluster(wanting, rooms, _shares(connection, wanting))) if wanting else []
+    dispatches = _decided(connection, wanting, rows, rooms) if wanting else []
     grants = _write_down(connection, dispatches, rows, boots, now) if dispatches else []
     return Round(grants, next_after)
 
@@ -74,6 +75,8 @@ def _candidates(
     able: list[tuple[Live, int]] = []
     for one in found:
         fits = min(CANDIDATES, sum(fits_now(room, one.shape) for room in rooms))
+        if not (one.head_runs or tasks_left(one.limits, one.running_tasks)):
+            continue
         if fits and (most := min(fits, _share_of(one).more(one.shape))) > 0:
             able.append((one, most))
     room = max((most for _, most in able), default=0)  # for the smallest instances there are
@@ -104,10 +107,25 @@ def _share_of(one: Live) -> Share:
     return Share(one.limits, one.live_instances, one.live_cores)
 
 
-def _shares(connection: Connection, wanting: Sequence[Wanting]) -> dict[int, Share]:
-    """Return what the accounts have, held until the transaction ends: nobody else gives them more meanwhile."""
+def _decided(
+    connection: Connection, wanting: Sequence[Wanting], rows: dict[int, TaskRow], rooms: Sequence[NodeRoom]
+) -> list[Dispatch]:
+    """Plan with what the accounts have, held until the transaction ends: nobody else gives them more meanwhile."""
     counters = accounts_counters.lock(connection, {task.account_id for task in wanting})
-    return {key: Share(c.limits, c.live_instances, c.live_cores) for key, c in counters.items()}
+    shares = {key: Share(c.limits, c.live_instances, c.live_cores) for key, c in counters.items()}
+    left = {key: tasks_left(c.limits, c.running_tasks) for key, c in counters.items()}
+    allowed: list[Wanting] = []
+    for task in wanting:
+        if not _is_running(rows[task.task_id]):
+            if not left[task.account_id]:
+                continue
+            left[task.account_id] -= 1
+        allowed.append(task)
+    return plan(Cluster(allowed, rooms, shares))
+
+
+def _is_running(task: TaskRow) -> bool:
+    return task.dispatched_count + task.running_count + task.uploading_count + task.cancelling_count > 0
 
 
 def _write_down(

@@ -12,7 +12,7 @@ class Limits:
     """Limits of one account (contract: UserInfo); 0 stands for no limit."""
 
     max_tasks: int = 100_000
-    max_running_tasks: int = 100_000
+    max_running_tasks: int = 100_000  # with instances on nodes; further ones wait
     max_instances: int = 1_000_000  # on nodes at the same time
     max_cores: int = 1_000_000
     max_buckets: int = 10_000
@@ -30,6 +30,11 @@ def require_room_for_tasks(limits: Limits, have: int, more: int) -> None:
             f"Maximum number of tasks reached: {have} of {limits.max_tasks}; delete tasks that ended, "
             "or submit them with autoDeleteOnCompletion"
         )
+
+
+def tasks_left(limits: Limits, running: int) -> int:
+    """Return how many more tasks may have instances on nodes."""
+    return max(0, limits.max_running_tasks - running) if limits.max_running_tasks else 1 << 40
 
 
 def instances_left(limits: Limits, live: int, live_cores: float, cores_each: float) -> int:

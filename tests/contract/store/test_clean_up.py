@@ -213,3 +213,20 @@ async def test_accounts_count_the_tasks_that_have_instances_on_nodes(world: Worl
     assert await running() == 2
     await world.report(ended=[succeeded(key) for key in rest])
     assert await running() == 0
+
+
+async def test_tasks_beyond_those_that_may_run_wait_and_those_that_run_go_on(world: World):
+    account, other, node = await world.account(max_running_tasks=2), await world.account(), await world.node()
+    mine = [await world.submit(account, 3) for _ in range(4)]
+    theirs = await world.submit(other, 2)
+    first = keys(await world.claim(node, 2))
+    assert {key[0] for key in first} == {mine[0], theirs}
+    more = keys(await world.claim(node, 100))
+    assert sorted(key[0] for key in (*first, *more)) == sorted([*mine[:2] * 3, *[theirs] * 2])
+    assert await world.claim(node, 100) == []
+    await world.report(ended=[failed(key) for key in (*first, *more) if key[0] == mine[0]])
+    again = keys(await world.claim(node, 100))
+    assert {key[0] for key in again} == {mine[2]}
+    await world.report(ended=[lost(key) for key in again])  # all wait again: the next may come in their place
+    assert {key[0] for key in keys(await world.claim(node, 1))} == {mine[2]}
+    await world.store.read(check_all)

@@ -30,6 +30,8 @@ class Live:
     limits: Limits
     live_instances: int
     live_cores: float
+    running_tasks: int
+    head_runs: bool  # it has instances on nodes already
 
 
 _LIVE = text(
@@ -40,7 +42,9 @@ _LIVE = text(
       SELECT (SELECT min(t.shape_id) FROM tasks t WHERE t.waiting_count > 0 AND t.shape_id > live.shape_id), place + 1
       FROM live WHERE live.shape_id IS NOT NULL AND place < :most
     )
-    SELECT live.shape_id, s.account_id, s.body, head.priority, head.id, a.limits, a.live_instances, a.live_cores
+    SELECT live.shape_id, s.account_id, s.body, head.priority, head.id, a.limits, a.live_instances, a.live_cores,
+      a.running_tasks,
+      head.dispatched_count + head.running_count + head.uploading_count + head.cancelling_count > 0
     FROM live
     JOIN shapes s ON s.id = live.shape_id
     JOIN accounts a ON a.id = s.account_id
@@ -57,8 +61,19 @@ def live(connection: Connection, *, after: int, limit: int) -> list[Live]:
     """Return the shapes that tasks wait for, by number, those above `after`."""
     rows = connection.execute(_LIVE, {"after": after, "most": limit})
     return [
-        Live(row[0], row[1], shape_from_json(row[2]), row[3], row[4], limits_from_json(row[5]), row[6], row[7])
-        for row in rows
+        Live(
+            shape,
+            account,
+            shape_from_json(body),
+            priority,
+            head,
+            limits_from_json(limits),
+            held,
+            cores,
+            running,
+            bool(runs),
+        )
+        for shape, account, body, priority, head, limits, held, cores, running, runs in rows
     ]
 
 
