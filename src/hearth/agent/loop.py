@@ -252,7 +252,7 @@ class Agent:
 
     def _release(self, message: wire.Report, receipt: wire.Receipt) -> None:
         """Give back what the server has of large outputs."""
-        unheard = {(item.task, item.number, item.attempt) for item in (*receipt.known, *receipt.refused)}
+        unheard = {(known.task, known.number, known.attempt) for known in receipt.known}
         for piece in message.outputs:
             key = (piece.task, piece.number, piece.attempt)
             if piece.offset >= RELEASE_BYTES and key not in unheard:

@@ -13,6 +13,7 @@ import structlog
 
 from hearth.control.claim import claim_some
 from hearth.control.clean_up import end_overdue, remove_expired
+from hearth.control.compact import compact_output
 from hearth.control.delete import sweep_deleted
 from hearth.control.once import forget_old
 from hearth.control.site import Site
@@ -61,7 +62,7 @@ class Loops:
         self._site = site
         self._bell = bell
         self._after = 0  # the shape after which the next claim goes on
-        names = ("dispatch", "leases", "deleted", "blobs", "snapshots", "limits", "requests", "followers")
+        names = ("dispatch", "leases", "deleted", "blobs", "snapshots", "limits", "requests", "followers", "output")
         self.beats = {name: Beat() for name in names}
 
     async def run(self) -> None:
@@ -71,6 +72,7 @@ class Loops:
             group.create_task(self._repeat("leases", self._expire_leases, asyncio.sleep, every_seconds=1.0))
             group.create_task(self._repeat("deleted", self._remove_deleted, asyncio.sleep, every_seconds=2.0))
             group.create_task(self._repeat("followers", self._poll_followed, asyncio.sleep, every_seconds=2.0))
+            group.create_task(self._repeat("output", self._compact_output, asyncio.sleep, every_seconds=30.0))
             group.create_task(self._repeat("blobs", self._sweep_blobs, asyncio.sleep, every_seconds=60.0))
             group.create_task(self._repeat("limits", self._keep_limits, asyncio.sleep, every_seconds=1.0))
             group.create_task(self._repeat("requests", self._forget_requests, asyncio.sleep, every_seconds=600.0))
@@ -141,6 +143,10 @@ class Loops:
 
     async def _poll_followed(self) -> None:
         await self._site.hub.poll(self._site.store)
+
+    async def _compact_output(self) -> None:
+        while await compact_output(self._site.store, self._site.now()):
+            await asyncio.sleep(0)
 
     async def _sweep_blobs(self) -> None:
         while (await sweep_once(self._site.store, self._site.blobs, self._site.now())).more:
