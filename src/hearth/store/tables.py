@@ -227,6 +227,7 @@ for _sorted in ("name", "state", "created_at"):  # what pages are sorted by, and
         tasks.c.account_id,
         tasks.c[_sorted],
         tasks.c.id,
+        tasks.c.deleted_at,  # or SQLite, asked for it, reads the row although the index has no deleted ones
         sqlite_where=text("deleted_at IS NULL"),
         postgresql_where=text("deleted_at IS NULL"),
     )

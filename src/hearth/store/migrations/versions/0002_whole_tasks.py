@@ -186,7 +186,7 @@ def upgrade() -> None:
         for column in ("name", "state", "created_at"):
             batch_op.create_index(
                 f"ix_tasks_{column}",
-                ["account_id", column, "id"],
+                ["account_id", column, "id", "deleted_at"],
                 unique=False,
                 sqlite_where=sa.text("deleted_at IS NULL"),
                 postgresql_where=sa.text("deleted_at IS NULL"),
