@@ -23,6 +23,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from hearth.domain.errors import Unavailable
+from hearth.store.hints import HintedCompiler
 from hearth.store.queries import touched
 
 P = ParamSpec("P")
@@ -58,6 +59,7 @@ def open_engine(url: str, *, readers: int = 4) -> Engine:
         max_overflow=2,
         connect_args={"check_same_thread": False, "timeout": BUSY_SECONDS, "cached_statements": 512},
     )
+    engine.dialect.statement_compiler = HintedCompiler
 
     @event.listens_for(engine, "connect")
     def _on_connect(raw: sqlite3.Connection, _record: object) -> None:

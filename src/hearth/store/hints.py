@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -25,3 +26,10 @@ def _plain(element: unlikely, compiler: SQLCompiler, **options: Any) -> str:
 @compiles(unlikely, "sqlite")
 def _told(element: unlikely, compiler: SQLCompiler, **options: Any) -> str:
     return f"unlikely({compiler.process(element.clauses, **options)})"
+
+
+class HintedCompiler(SQLiteCompiler):
+    """Writes the hints of a SELECT behind its tables, `INDEXED BY ...`, as SQLAlchemy does for other databases."""
+
+    def get_from_hint_text(self, table: Any, text: str) -> str:  # type: ignore[override]
+        return text

@@ -162,8 +162,9 @@ def _compared(column: ColumnElement[Any], where: Leaf) -> ColumnElement[bool]:
 
 def _tagged(account_id: int, where: Leaf) -> ColumnElement[bool]:
     given = [value for value in where.values if value is not None]
-    has = exists().where(task_tags.c.account_id == account_id, task_tags.c.task_id == tasks.c.id)
-    any_of: ColumnElement[bool] = has.where(task_tags.c.tag.in_(given)) if given else false()
+    theirs = task_tags.alias()  # the index of another tag may be what is read
+    has = exists().where(theirs.c.account_id == account_id, theirs.c.task_id == tasks.c.id)
+    any_of: ColumnElement[bool] = has.where(theirs.c.tag.in_(given)) if given else false()
     if None in where.values:
         any_of = or_(any_of, not_(has))
     return not_(any_of) if where.operator in _NEGATED else any_of
