@@ -10,13 +10,13 @@ from sqlalchemy import Connection
 
 from hearth.control import find
 from hearth.control.site import Site
-from hearth.control.snapshot_parts import Told, orders_for
+from hearth.control.snapshot_parts import orders_to_take
 from hearth.domain import snapshot as domain
 from hearth.domain.errors import Conflict, Invalid, Missing
 from hearth.domain.snapshot import Filter, Wish, next_due, placed
 from hearth.store.queries import buckets, snapshot_schedule, snapshots, tasks
 from hearth.store.queries.snapshot_schedule import Due
-from hearth.store.queries.snapshots import Part, SnapshotRow
+from hearth.store.queries.snapshots import SnapshotRow
 
 # How many snapshots of one task may be under way, and how many that are over are remembered.
 OPEN_AT_ONCE = 100
@@ -37,8 +37,8 @@ class Seen:
 
 async def take_snapshot(site: Site, account_id: int, ident: str, wish: Wish) -> Seen:
     """Take one snapshot now."""
-    seen, orders = await site.store.write(trigger, account_id, ident, wish, site.now(), site.new_uuid)
-    site.fleet.snapshot(orders)
+    seen = await site.store.write(trigger, account_id, ident, wish, site.now(), site.new_uuid)
+    site.fleet.snapshot(await site.store.read(orders_to_take, [seen.row]))
     return seen
 
 
@@ -52,17 +52,14 @@ async def take_due_snapshots(site: Site) -> None:
     """Trigger all periodic snapshots that are due."""
     more = await site.store.read(snapshot_schedule.is_any_due, site.now())
     while more:
-        orders, more = await site.store.write(trigger_due, site.now(), site.new_uuid)
-        site.fleet.snapshot(orders)
+        begun, more = await site.store.write(trigger_due, site.now(), site.new_uuid)
+        site.fleet.snapshot(await site.store.read(orders_to_take, begun))
 
 
 def trigger(
     connection: Connection, account_id: int, ident: str, wish: Wish, now: int, new_uuid: Callable[[], str]
-) -> tuple[Seen, list[Told]]:
-    """Trigger a snapshot in the caller's transaction; return it and what nodes must be told.
-
-    Without an instance that runs it is over at once.
-    """
+) -> Seen:
+    """Trigger a snapshot in the caller's transaction. Without an instance that runs it is over at once."""
     task_id = find.task(connection, account_id, ident).id
     tasks.lock_standings(connection, [task_id])
     row = find.task(connection, account_id, ident)  # as it is now that nobody else changes it
@@ -73,10 +70,10 @@ def trigger(
     if row.open_snapshots >= OPEN_AT_ONCE:
         raise Conflict(f"{row.open_snapshots} snapshots of this task are under way; wait until some are over")
     buckets.create(connection, account_id, chosen.bucket, now)
-    made, parts = _begin(connection, row.account_id, task_id, row.uuid, chosen, now, new_uuid, is_periodic=False)
+    made = _begin(connection, row.account_id, task_id, row.uuid, chosen, now, new_uuid, is_periodic=False)
     if made.open_parts:
         tasks.set_columns(connection, task_id, {"open_snapshots": row.open_snapshots + 1})
-    return Seen(row.uuid, made, []), orders_for({made.id: made}, parts)
+    return Seen(row.uuid, made, [])
 
 
 def schedule(connection: Connection, account_id: int, ident: str, interval: int, wish: Wish, now: int) -> None:
@@ -100,13 +97,13 @@ def schedule(connection: Connection, account_id: int, ident: str, interval: int,
     )
 
 
-def trigger_due(connection: Connection, now: int, new_uuid: Callable[[], str]) -> tuple[list[Told], bool]:
-    """Trigger some of the periodic snapshots that are due; return what nodes must be told, and whether more are due.
+def trigger_due(connection: Connection, now: int, new_uuid: Callable[[], str]) -> tuple[list[SnapshotRow], bool]:
+    """Trigger some of the periodic snapshots that are due; return them, and whether more are due.
 
     One that would overlap with the one before it, or would find no instance that runs, is left out.
     """
     due = snapshot_schedule.lock_due(connection, now, DUE_AT_ONCE)
-    orders: list[Told] = []
+    taken: list[SnapshotRow] = []
     planned: list[tuple[int | None, int, int]] = []
     parts = 0
     for task in due:
@@ -117,13 +114,13 @@ def trigger_due(connection: Connection, now: int, new_uuid: Callable[[], str]) -
             continue
         begun = 0
         if task.running and not (task.open_snapshots and snapshots.has_open_periodic(connection, task.id)):
-            made, shares = _begin_due(connection, task, now, new_uuid)
-            orders += orders_for({made.id: made}, shares)
-            parts += len(shares)
+            made = _begin_due(connection, task, now, new_uuid)
+            taken.append(made)
+            parts += made.open_parts
             begun = int(made.open_parts > 0)
         planned.append((next_due(task.created_at, task.interval, now), begun, task.id))
     snapshot_schedule.plan(connection, planned)
-    return orders, len(planned) == DUE_AT_ONCE or len(planned) < len(due)
+    return taken, len(planned) == DUE_AT_ONCE or len(planned) < len(due)
 
 
 def look(connection: Connection, account_id: int, ident: str, name: str) -> Seen:
@@ -135,9 +132,7 @@ def look(connection: Connection, account_id: int, ident: str, name: str) -> Seen
     return Seen(task.uuid, row, snapshots.failures(connection, row.id) if row.failed_parts else [])
 
 
-def _begin_due(
-    connection: Connection, task: Due, now: int, new_uuid: Callable[[], str]
-) -> tuple[SnapshotRow, list[Part]]:
+def _begin_due(connection: Connection, task: Due, now: int, new_uuid: Callable[[], str]) -> SnapshotRow:
     spec = tasks.spec_from_json(task.spec)
     chosen = placed(snapshots.own_filter(task.filter, spec), spec)
     return _begin(connection, task.account_id, task.id, task.uuid, chosen, now, new_uuid, is_periodic=True)
@@ -153,7 +148,7 @@ def _begin(
     new_uuid: Callable[[], str],
     *,
     is_periodic: bool,
-) -> tuple[SnapshotRow, list[Part]]:
+) -> SnapshotRow:
     snapshots.keep_newest(connection, task_id, REMEMBERED - 1)
     second = f"{datetime.fromtimestamp(now // domain.SECOND, UTC):%Y%m%d%H%M%S}"
     name = domain.name(uuid, second)

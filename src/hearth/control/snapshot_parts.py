@@ -106,7 +106,14 @@ def end_with_attempts(
     return parts.save()
 
 
-def orders_for(rows: Mapping[int, SnapshotRow], parts: Iterable[Part]) -> list[Told]:
+def orders_to_take(connection: Connection, rows: Iterable[SnapshotRow]) -> list[Told]:
+    """Return what nodes must be told of these snapshots: of what was just triggered, but not while writers wait."""
+    return [
+        told for row in rows if row.open_parts for told in _orders({row.id: row}, snapshots.open_of(connection, row.id))
+    ]
+
+
+def _orders(rows: Mapping[int, SnapshotRow], parts: Iterable[Part]) -> list[Told]:
     """Return what nodes must be told of these parts."""
     groups: dict[tuple[int, int, int], list[int]] = {}
     for part in parts:
@@ -127,4 +134,4 @@ def orders_of(connection: Connection, node_id: int, held: Container[tuple[int, i
     open_parts = snapshots.open_on(connection, node_id)
     parts = [part for part in open_parts if (part.task_id, part.number, part.attempt) in held]
     rows = snapshots.many(connection, {part.snapshot_id for part in parts})
-    return [told for _, told in orders_for(rows, parts)]
+    return [told for _, told in _orders(rows, parts)]

@@ -377,6 +377,7 @@ Index(
     "ix_snapshot_parts_open",
     snapshot_parts.c.node_id,
     snapshot_parts.c.task_id,
+    snapshot_parts.c.number,
     sqlite_where=text("node_id IS NOT NULL"),
     postgresql_where=text("node_id IS NOT NULL"),
 )

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete
 
 from hearth.control import push, snapshot, sync
 from hearth.control.snapshot import OPEN_AT_ONCE, REMEMBERED, Seen
-from hearth.control.snapshot_parts import ENDED_FIRST, FAILURES_KEPT
+from hearth.control.snapshot_parts import ENDED_FIRST, FAILURES_KEPT, orders_to_take
 from hearth.control.sweep import sweep_blobs
 from hearth.domain.errors import Conflict, Invalid
 from hearth.domain.ranges import RangeSet
@@ -27,10 +27,11 @@ Told = list[tuple[int, wire.Snapshot]]
 
 
 async def trigger(world: World, task_id: int, **wish: Any) -> tuple[Seen, Told]:
-    """Take a snapshot of a task, as its owner."""
+    """Take a snapshot of a task, as its owner; return it and what nodes are told."""
     task = await world.task(task_id)
     ids: Callable[[], str] = world.new_uuid
-    return await world.store.write(snapshot.trigger, task.account_id, task.uuid, Wish(**wish), world.now, ids)
+    seen = await world.store.write(snapshot.trigger, task.account_id, task.uuid, Wish(**wish), world.now, ids)
+    return seen, await world.store.read(orders_to_take, [seen.row])
 
 
 async def triggered(world: World, task_id: int, **wish: Any) -> int:
@@ -44,9 +45,9 @@ async def every_so_often(world: World, task_id: int, interval: int, **wish: Any)
 
 
 async def due(world: World) -> Told:
-    told, more = await world.store.write(snapshot.trigger_due, world.now, world.new_uuid)
+    begun, more = await world.store.write(snapshot.trigger_due, world.now, world.new_uuid)
     assert not more
-    return told
+    return await world.store.read(orders_to_take, begun)
 
 
 def part(snapshot_id: int, key: Key, *, over: bool = True, **told: Any) -> wire.SnapshotPart:
@@ -379,8 +380,8 @@ async def test_many_due_ones_are_taken_bit_by_bit(world: World, monkeypatch: pyt
     monkeypatch.setattr(snapshot, "PARTS_AT_ONCE", 0)
     taken = []
     for _ in range(3):
-        told, more = await world.store.write(snapshot.trigger_due, world.now, world.new_uuid)
-        taken += [(each.task, more) for _, each in told]
+        begun, more = await world.store.write(snapshot.trigger_due, world.now, world.new_uuid)
+        taken += [(each.task_id, more) for each in begun]
     assert sorted(taken) == [(key[0], index < 2) for index, key in enumerate(held)]
     assert await due(world) == []
 

@@ -7,7 +7,20 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, bindparam, delete, exists, insert, literal, null, select, tuple_, update
+from sqlalchemy import (
+    Connection,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    null,
+    select,
+    tuple_,
+    update,
+)
 
 from hearth.domain.instance import InstanceState
 from hearth.domain.snapshot import Filter, SnapshotState, Tally, filter_of
@@ -124,8 +137,8 @@ def has_open_periodic(connection: Connection, task_id: int) -> bool:
 
 def add(
     connection: Connection, *, account_id: int, task_id: int, name: str, is_periodic: bool, chosen: Filter, now: int
-) -> tuple[SnapshotRow, list[Part]]:
-    """Add a snapshot with a part for each instance of the task that runs now; return it and them."""
+) -> SnapshotRow:
+    """Add a snapshot with a part for each instance of the task that runs now."""
     made = connection.execute(
         insert(snapshots).values(
             account_id=account_id,
@@ -155,11 +168,13 @@ def add(
     )
     columns = ["snapshot_id", "number", "attempt", "account_id", "task_id", "node_id"]
     connection.execute(insert(snapshot_parts).from_select(columns, runs))
-    parts = open_of(connection, snapshot_id)
-    save(connection, [(snapshot_id, Tally(len(parts)), now)])
+    parts = connection.execute(
+        select(func.count()).select_from(snapshot_parts).where(snapshot_parts.c.snapshot_id == snapshot_id)
+    ).scalar_one()
+    save(connection, [(snapshot_id, Tally(parts), now)])
     row = get(connection, snapshot_id)
     assert row is not None
-    return row, parts
+    return row
 
 
 _save = Bulk(

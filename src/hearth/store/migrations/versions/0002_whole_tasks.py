@@ -121,7 +121,7 @@ def upgrade() -> None:
     with op.batch_alter_table("snapshot_parts", schema=None) as batch_op:
         batch_op.create_index(
             "ix_snapshot_parts_open",
-            ["node_id", "task_id"],
+            ["node_id", "task_id", "number"],
             unique=False,
             sqlite_where=sa.text("node_id IS NOT NULL"),
             postgresql_where=sa.text("node_id IS NOT NULL"),
