@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -124,6 +125,23 @@ class HttpClient:
             if pause is None or response.status_code not in RETRIED_STATUSES:
                 raise http_error(response)
             self._sleep(max(pause, asked_pause(response.headers.get("Retry-After"))))
+
+    @contextlib.contextmanager
+    def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Params | None = None,
+        headers: Mapping[str, str] | None = None,
+        read_timeout_seconds: float | None = None,
+    ) -> Iterator[httpx.Response]:
+        """Send a request once and give its answer, whatever its status, while its body is still coming."""
+        timeout = httpx.Timeout(self._client.timeout.connect, read=read_timeout_seconds)
+        with self._client.stream(
+            method, self.url(path), params=_parameters(params), headers=dict(headers or {}), timeout=timeout
+        ) as answer:
+            yield answer
 
     def get(self, path: str, *, params: Params | None = None) -> Any:
         """GET and return the JSON body."""
