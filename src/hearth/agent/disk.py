@@ -53,12 +53,17 @@ def require_free(folder: Path, size: int, rules: DiskRules) -> None:
         raise OSError(errno.ENOSPC, f"the disk of the node is too full: {told}")
 
 
+def require_floor(folder: Path, rules: DiskRules) -> None:
+    """Raise the error of a full disk when less is free than must stay free for what runs already."""
+    if (free := free_bytes(folder)) < rules.free_bytes:
+        told = f"the disk has {free} bytes free, and {rules.free_bytes} must be (node_disk_floor_mb)"
+        raise OSError(errno.ENOSPC, told)
+
+
 def look(folder: Path, rules: DiskRules) -> str | None:
     """Try what runs need of the disk; return what is wrong, or None."""
     try:
-        free = free_bytes(folder)
-        if free < rules.free_bytes:
-            return f"the disk has {free} bytes free, and {rules.free_bytes} must be (node_disk_floor_mb)"
+        require_floor(folder, rules)
         probe = folder / "disk-probe"
         probe.write_bytes(bytes(4096))
         probe.unlink()

@@ -14,7 +14,7 @@ import structlog
 from hearth.agent import attempt as decide
 from hearth.agent.attempt import Filled, Key, RunEnd
 from hearth.agent.collecting import PENDING_OUTPUT_BYTES, Collecting
-from hearth.agent.disk import DiskRules, is_fault, look
+from hearth.agent.disk import DiskRules, is_fault, look, require_floor
 from hearth.agent.folders import Folders, key_of, key_text
 from hearth.agent.lease import StoredLease, boot_seconds
 from hearth.agent.link import Gone, Link, NotOurs, Superseded, Unreachable
@@ -306,10 +306,15 @@ class Agent:
             self._spawn(self._start(starts))
 
     async def _start(self, specs: list[RunSpec]) -> None:
+        runs = [spec.key for spec in specs]
         try:
+            require_floor(self._root, self._disk)  # what is written to a full disk fails, and looks like the user's
             await self._runtime.start(specs)
         except Exception as error:
-            _log.exception("runs could not be started", runs=[spec.key for spec in specs])
+            if is_fault(error):
+                _log.warning("this node starts nothing for now", runs=runs, error=str(error))
+            else:
+                _log.exception("runs could not be started", runs=runs)
             for spec in specs:
                 await self._runtime.stop(spec.key)
                 self._carry_out(self._not_started(key_of(spec.key), error))
