@@ -32,6 +32,7 @@ demo: ## the whole platform on this machine: a task of many instances on real te
 
 bench: setup ## measure, with a bare spawn loop on this machine as the yardstick
 	@$(BIN)/python benchmarks/run.py
+	@$(BIN)/python benchmarks/search.py
 
 lock: setup ## pin the requirements anew from the pyproject.toml files
 	@tools/lock
