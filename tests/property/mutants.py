@@ -124,7 +124,7 @@ DOOR, PLAN, LAWS = "api/agent.py", "scheduler/plan.py", "test_simulate.laws_hold
 CLUSTER_MUTANTS = [
     Mutant("a loss counts as the user's failure", REPORT, "if end.lost:", "if False:", LAWS),
     Mutant("counters only grow", CHANGES, "more = task.progress.live - before.progress.live", "more = abs(task.progress.live - before.progress.live)", LAWS),
-    Mutant("quotas are ignored", PLAN, "return instances_left(self.limits, self.instances, self.cores, shape.cores)", "return 1 << 30", LAWS),
+    Mutant("quotas are ignored", PLAN, "most = min(left, shares[account].more(task.shape.cores), len(task.waiting))", "most = min(left, len(task.waiting))", LAWS),
     Mutant("an end does not wait for its output", OUTBOX, "if key not in waiting and not", "if not", LAWS),
     Mutant("output that comes twice is stored twice", STORE_OUTPUT, "data = piece.data[have - piece.offset :]", "data = piece.data", LAWS),
     Mutant("cancelled runs are not killed", LOGIC, "        if attempt.phase is Phase.RUNNING and attempt.exit is None:\n            self._kill(attempt, effects)\n        elif",

@@ -11,12 +11,14 @@ from hearth.api.about import About
 from hearth.api.derive import Derive
 from hearth.api.openapi import CONFIG, openapi
 from hearth.api.outer import Outer
+from hearth.api.quotas import Quotas
 from hearth.api.refusals import broken, not_understood, refused
 from hearth.api.snapshots import Snapshots
 from hearth.api.task_follow import TaskFollow
 from hearth.api.task_lists import TaskLists
 from hearth.api.task_output import TaskOutput
 from hearth.api.tasks import Tasks
+from hearth.api.why import WhyTasks
 from hearth.control.site import Site
 from hearth.control.viewers import Viewers
 from hearth.domain.errors import HearthError
@@ -30,7 +32,7 @@ def create_api(site: Site) -> ASGIApp:
 def create_routes(site: Site) -> Litestar:
     """Return the routes alone; who calls must be known already."""
     return Litestar(
-        route_handlers=[About, TaskLists, Tasks, Derive, TaskOutput, TaskFollow, Snapshots, openapi],
+        route_handlers=[About, Quotas, WhyTasks, TaskLists, Tasks, Derive, TaskOutput, TaskFollow, Snapshots, openapi],
         state=State({"site": site, "request_limit_mb": site.settings.request_limit_mb, "openapi": None}),
         exception_handlers={HearthError: refused, HTTPException: not_understood, Exception: broken},
         openapi_config=CONFIG,

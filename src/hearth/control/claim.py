@@ -10,10 +10,10 @@ from sqlalchemy import Connection
 from hearth.control.changes import Changes
 from hearth.domain.errors import TransitionRefused
 from hearth.domain.instance import Claimed
-from hearth.domain.quota import tasks_left
+from hearth.domain.quota import Share, tasks_left
 from hearth.domain.ranges import RangeSet
 from hearth.scheduler.fit import NodeRoom, fits_now
-from hearth.scheduler.plan import Cluster, Dispatch, Share, Wanting, plan
+from hearth.scheduler.plan import Cluster, Dispatch, Wanting, plan
 from hearth.store.queries import accounts_counters, instances, nodes, queue
 from hearth.store.queries.queue import Live
 from hearth.store.queries.tasks import TaskRow
@@ -75,9 +75,9 @@ def _candidates(
     able: list[tuple[Live, int]] = []
     for one in found:
         fits = min(CANDIDATES, sum(fits_now(room, one.shape) for room in rooms))
-        if not (one.head_runs or tasks_left(one.limits, one.running_tasks)):
+        if not (one.head_runs or tasks_left(one.share.limits, one.share.running_tasks)):
             continue
-        if fits and (most := min(fits, _share_of(one).more(one.shape))) > 0:
+        if fits and (most := min(fits, one.share.more(one.shape.cores))) > 0:
             able.append((one, most))
     room = max((most for _, most in able), default=0)  # for the smallest instances there are
     chosen = _in_turns(able)[: min(SHAPES_SERVED, room)]
@@ -99,12 +99,8 @@ def _in_turns(able: Sequence[tuple[Live, int]]) -> list[tuple[Live, int]]:
     for one, _ in by_age:
         rank = (int(one.shape.scheduling), -one.head_priority)
         turn = turns[(*rank, one.account_id)] = turns.get((*rank, one.account_id), 0) + 1
-        keys[one.shape_id] = (*rank, turn, one.live_cores)
+        keys[one.shape_id] = (*rank, turn, one.share.cores)
     return sorted(by_age, key=lambda pair: keys[pair[0].shape_id])
-
-
-def _share_of(one: Live) -> Share:
-    return Share(one.limits, one.live_instances, one.live_cores)
 
 
 def _decided(

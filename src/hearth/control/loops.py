@@ -20,6 +20,7 @@ from hearth.control.site import Site
 from hearth.control.snapshot import take_due_snapshots
 from hearth.control.sweep import sweep_once
 from hearth.control.sync import expire
+from hearth.control.waits import Waits
 
 _log = structlog.get_logger(__name__)
 
@@ -61,8 +62,25 @@ class Loops:
     def __init__(self, site: Site, bell: Bell) -> None:
         self._site = site
         self._bell = bell
+        self._waits = Waits(
+            site.store,
+            now=site.now,
+            heartbeat_seconds=site.settings.heartbeat_seconds,
+            show=lambda stuck: site.show_stuck(stuck),
+        )
         self._after = 0  # the shape after which the next claim goes on
-        names = ("dispatch", "leases", "deleted", "blobs", "snapshots", "limits", "requests", "followers", "output")
+        names = (
+            "dispatch",
+            "leases",
+            "deleted",
+            "blobs",
+            "snapshots",
+            "limits",
+            "requests",
+            "followers",
+            "output",
+            "waits",
+        )
         self.beats = {name: Beat() for name in names}
 
     async def run(self) -> None:
@@ -70,6 +88,7 @@ class Loops:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._repeat("dispatch", self._dispatch, self._bell.wait, every_seconds=1.0))
             group.create_task(self._repeat("leases", self._expire_leases, asyncio.sleep, every_seconds=1.0))
+            group.create_task(self._repeat("waits", self._waits.look, asyncio.sleep, every_seconds=1.0))
             group.create_task(self._repeat("deleted", self._remove_deleted, asyncio.sleep, every_seconds=2.0))
             group.create_task(self._repeat("followers", self._poll_followed, asyncio.sleep, every_seconds=2.0))
             group.create_task(self._repeat("output", self._compact_output, asyncio.sleep, every_seconds=30.0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from hearth.control.accounts import Accounts
@@ -35,6 +35,8 @@ class Site:
     site_id: str = ""  # what the site is called in statistics
     usages: Usages = field(default_factory=Usages)
     hub: Hub = field(default_factory=Hub)
+    # Show the operator what waits and will not go on by itself: sentences, and how many shapes each is true of.
+    show_stuck: Callable[[Mapping[str, int]], None] = lambda stuck: None
 
     def __post_init__(self) -> None:
         self.store.on_commit = self.hub.heard

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hearth.domain.errors import QuotaExceeded
 
@@ -43,3 +43,21 @@ def instances_left(limits: Limits, live: int, live_cores: float, cores_each: flo
     if limits.max_cores and cores_each > 0:
         left = min(left, int((limits.max_cores - live_cores) / cores_each + 1e-9))
     return max(0, left)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What an account may have on nodes, and what it holds there."""
+
+    limits: Limits
+    instances: int
+    cores: float
+    running_tasks: int = 0
+
+    def more(self, cores_each: float) -> int:
+        """Return how many more instances of so many cores may go to nodes."""
+        return instances_left(self.limits, self.instances, self.cores, cores_each)
+
+    def holding(self, count: int, cores_each: float) -> Share:
+        """Return the share with so many more."""
+        return replace(self, instances=self.instances + count, cores=self.cores + count * cores_each)

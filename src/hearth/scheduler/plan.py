@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from hearth.domain.demand import Shape
-from hearth.domain.quota import Limits, instances_left
+from hearth.domain.quota import Share
 from hearth.domain.ranges import RangeSet
 from hearth.scheduler.fit import NodeRoom, fits_now
 
@@ -35,23 +35,6 @@ class Wanting:
     def rank(self) -> tuple[int, int]:
         """What comes before the turns of accounts: the smaller goes first."""
         return self.shape.scheduling, -self.priority
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """What an account may have, and what it holds."""
-
-    limits: Limits
-    instances: int
-    cores: float
-
-    def more(self, shape: Shape) -> int:
-        """Return how many more instances of this shape it may have."""
-        return instances_left(self.limits, self.instances, self.cores, shape.cores)
-
-    def holding(self, count: int, shape: Shape) -> Share:
-        """Return the share with so many more."""
-        return replace(self, instances=self.instances + count, cores=self.cores + count * shape.cores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +81,9 @@ def _share_out(
         queue, left = waiting[account], turn
         while queue and left > 0:
             task = queue.popleft()
-            most = min(left, shares[account].more(task.shape), len(task.waiting))
+            most = min(left, shares[account].more(task.shape.cores), len(task.waiting))
             took = _serve(task, most, rooms, dispatches)
-            shares[account] = shares[account].holding(took, task.shape)
+            shares[account] = shares[account].holding(took, task.shape.cores)
             left -= took
             # What found less room than it asked for finds none later: rooms only shrink. So do quotas.
             if took == most and left == 0 and took < len(task.waiting):

@@ -6,16 +6,17 @@ each has; nothing here reads more rows than it returns.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import msgspec
-from sqlalchemy import Connection, bindparam, select, text
+from sqlalchemy import Connection, and_, bindparam, func, select, text
 
 from hearth.domain.demand import Shape, shape_from_json
-from hearth.domain.quota import Limits
+from hearth.domain.quota import Limits, Share
 from hearth.store.queries.tasks import COLUMNS, TaskRow
-from hearth.store.tables import tasks
+from hearth.store.tables import accounts, tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,7 @@ class Live:
     shape: Shape
     head_priority: int
     head_id: int
-    limits: Limits
-    live_instances: int
-    live_cores: float
-    running_tasks: int
+    share: Share
     head_runs: bool  # it has instances on nodes already
 
 
@@ -67,14 +65,21 @@ def live(connection: Connection, *, after: int, limit: int) -> list[Live]:
             shape_from_json(body),
             priority,
             head,
-            limits_from_json(limits),
-            held,
-            cores,
-            running,
+            Share(limits_from_json(limits), held, cores, running),
             bool(runs),
         )
         for shape, account, body, priority, head, limits, held, cores, running, runs in rows
     ]
+
+
+def share_of(connection: Connection, account_id: int) -> Share:
+    """Return what an account may have on nodes, and what it holds there."""
+    row = connection.execute(
+        select(accounts.c.limits, accounts.c.live_instances, accounts.c.live_cores, accounts.c.running_tasks).where(
+            accounts.c.id == account_id
+        )
+    ).one()
+    return Share(limits_from_json(row[0]), *row[1:])
 
 
 @lru_cache(maxsize=1 << 10)
@@ -96,3 +101,21 @@ _first = (
 def first(connection: Connection, shape_id: int, limit: int) -> list[TaskRow]:
     """Return and lock the first tasks of a shape, others than those that somebody else has locked."""
     return [TaskRow(*row) for row in connection.execute(_first, {"shape": shape_id, "most": limit})]
+
+
+def ahead(
+    connection: Connection, higher: Sequence[int], equal: Sequence[int], priority: int, task_id: int, limit: int
+) -> int:
+    """Count the tasks before this one, up to `limit`: those of higher shapes, and of equal ones by priority and age."""
+    waits, shape = text("waiting_count > 0"), tasks.c.shape_id
+    found = 0
+    for condition in (
+        shape.in_(higher),
+        and_(shape.in_(equal), tasks.c.priority > priority),
+        and_(shape.in_(equal), tasks.c.priority == priority, tasks.c.id < task_id),
+    ):
+        some = select(tasks.c.id).where(condition, waits).limit(limit - found).subquery()
+        found += connection.execute(select(func.count()).select_from(some)).scalar_one()
+        if found >= limit:
+            break
+    return found
