@@ -8,11 +8,12 @@ import pytest
 
 from tests.history import History
 from tests.services.account import Account
-from tests.services.platform import Platform, platform_with
+from tests.services.platform import Platform, platform_with, running_platform
 
 QUICK = {"HEARTH_HEARTBEAT_SECONDS": "0.5", "HEARTH_NODE_CORES": "6"}
 
 Start = Callable[..., Platform]
+Before = Callable[[Platform], Callable[[], None]]
 
 
 class WatchedPlatform:
@@ -35,13 +36,22 @@ def history(tmp_path: Path) -> History:
 
 @pytest.fixture
 def start(request: pytest.FixtureRequest, history: History) -> Iterator[Start]:
-    """`start(runtime, SETTING=value)` is a platform of the test's own; its story may not contradict the laws."""
+    """`start(runtime, SETTING=value)` is a platform of the test's own; its story may not contradict the laws.
+
+    `before` is called when its data directory is not there yet; what it returns is called in the end.
+    """
     started: list[Platform] = []
     with ExitStack() as stack:
 
-        def start(runtime: str, **settings: str) -> Platform:
+        def start(runtime: str, *, before: Before | None = None, **settings: str) -> Platform:
             environ = {**QUICK, **{f"HEARTH_{name}": value for name, value in settings.items()}}
-            platform = stack.enter_context(platform_with(request, runtime, environ))
+            if before is None:
+                platform = stack.enter_context(platform_with(request, runtime, environ))
+            else:
+                ending = stack.enter_context(ExitStack())
+                platform = stack.enter_context(running_platform(runtime, environ=environ, started=False))
+                ending.callback(before(platform))
+                platform.start()
             platform.account = WatchedPlatform(platform, history).account  # type: ignore[method-assign]
             started.append(platform)
             return platform

@@ -200,7 +200,7 @@ def _nothing_ran_on(story: Story, uuid: str, views: Sequence[tuple[Exchange, Tas
     over: dict[int, int] = {}  # instance: when somebody was told first that it is over
     before = EMPTY
     for exchange, view in views:
-        now = view.executed | view.not_well
+        now = view.executed
         assert exchange.heard is not None
         for number in now - before:
             over[number] = exchange.heard
@@ -230,7 +230,7 @@ def contradictions(view: TaskShown) -> Iterator[str]:
     ended = view.succeeded | view.failed | view.cancelled
     if len(ended) != len(view.succeeded) + len(view.failed) + len(view.cancelled) or ended - view.numbers:
         yield f"its ends are no parts of {view.numbers}: {view.succeeded}, {view.failed}, {view.cancelled}"
-    if view.executed != view.succeeded | view.failed or view.not_well != view.failed | view.cancelled:
+    if view.executed != ended or view.not_well != view.failed | view.cancelled:
         yield f"executed {view.executed} and failed {view.not_well} are no unions of its ends"
     if view.succeeded - view.started:
         yield f"{view.succeeded - view.started} succeeded without a start"

@@ -12,6 +12,7 @@ import pytest
 
 from hearth.agent import logic
 from hearth.agent.attempt import Phase
+from hearth.agent.disk import DiskRules
 from hearth.agent.lease import StoredLease, boot_seconds
 from hearth.agent.link import Link, Unreachable
 from hearth.agent.loop import Agent
@@ -377,3 +378,17 @@ async def test_an_agent_that_returns_without_its_server_ends_what_it_found_with_
     async with working(tmp_path, Server(), machine, boot=2):
         await eventually(lambda: machine.killed)
     assert machine.killed == ["1.0.1"]
+
+
+async def test_what_would_start_on_a_disk_that_is_too_full_is_given_back(
+    tmp_path: Path, server: Server, machine: Machine
+):
+    async with working(tmp_path, server, machine) as agent:
+        agent._disk = DiskRules(free_bytes=1 << 62)
+        server.says(works=[a_work()], leases=[a_lease()])
+        await eventually(lambda: server.ended)
+        assert agent.logic.room.is_faulty
+    assert machine.started == []
+    [end] = server.ended.values()
+    assert (end.lost, end.returned) == (True, True)
+    assert "node_disk_floor_mb" in end.error_message

@@ -62,7 +62,7 @@ class Tale:
             numbers=RangeSet.count(2),
             end_date="then" if state in ("Success", "Failure", "Cancelled") else None,
             progress=50.0 * ended,
-            executed=ends["succeeded"] | ends["failed"],
+            executed=ends["succeeded"] | ends["failed"] | ends["cancelled"],
             not_well=ends["failed"] | ends["cancelled"],
             started=more.pop("started", ends["succeeded"]),
             **ends,
