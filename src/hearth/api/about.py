@@ -6,11 +6,12 @@ from typing import Final
 
 from litestar import Controller, Response, get
 
+from hearth.api.quotas import computing_quotas, whole
 from hearth.api.requests import ApiRequest, PathText, answer, caller, done, site_of
 from hearth.control.accounts import Account
 from hearth.domain.errors import Missing
 from hearth.domain.spec import SchedulingClass
-from hearth.store.queries.accounts import Use
+from hearth.store.queries.accounts import OrganizationUse, Use
 from hearth_client.messages.account import Project, UserInfo
 from hearth_client.messages.profiles import Profile, ProfileConstant, ProfileLicense
 from hearth_client.messages.site import SiteSettings, Status, Version
@@ -47,7 +48,8 @@ class About(Controller):
     async def info(self, request: ApiRequest) -> UserInfo:
         """What the account may have and has."""
         account = caller(request)
-        return render_info(account, await site_of(request).accounts.use(account))
+        accounts = site_of(request).accounts
+        return render_info(account, await accounts.use(account), await accounts.organization_use(account))
 
     @get("/profiles")
     async def profiles(self, request: ApiRequest) -> list[str]:
@@ -75,7 +77,7 @@ class About(Controller):
         )
 
 
-def render_info(account: Account, use: Use) -> UserInfo:
+def render_info(account: Account, use: Use, organization: OrganizationUse | None) -> UserInfo:
     """Return what the account may have and has."""
     limits = account.limits
     flex = use.live_by_class.get(SchedulingClass.FLEX, (0, 0.0))
@@ -99,7 +101,7 @@ def render_info(account: Account, use: Use) -> UserInfo:
         max_running_pool=limits.max_running_pools,
         running_pool_count=0,
         running_instance_count=use.live_instances,
-        running_core_count=_whole(use.live_cores),
+        running_core_count=whole(use.live_cores),
         max_instances=limits.max_instances,
         max_cores=limits.max_cores,
         max_flex_instances=limits.max_instances,
@@ -107,10 +109,11 @@ def render_info(account: Account, use: Use) -> UserInfo:
         max_on_demand_instances=limits.max_instances,
         max_on_demand_cores=limits.max_cores,
         running_flex_instance_count=flex[0],
-        running_flex_core_count=_whole(flex[1]),
+        running_flex_core_count=whole(flex[1]),
         running_on_demand_instance_count=on_demand[0],
-        running_on_demand_core_count=_whole(on_demand[1]),
+        running_on_demand_core_count=whole(on_demand[1]),
         reserved_quotas=[],
+        computing_quotas=computing_quotas(account, use, organization),
         default_scheduling="flex",
         default_reserved_specification_key=None,
         projects=[
@@ -125,7 +128,3 @@ def render_info(account: Account, use: Use) -> UserInfo:
             for p in account.projects
         ],
     )
-
-
-def _whole(cores: float) -> int:
-    return int(-(-cores // 1))

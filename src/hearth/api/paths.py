@@ -26,6 +26,8 @@ def fold_path(path: str) -> str:
     root = segments[0].lower()
     if root in _SINGLE_WORDS:
         segments[0] = root
+    elif root == "quotas":
+        segments = [segment.lower() for segment in segments]
     elif root in _COLLECTIONS:
         segments[0] = root
         if len(segments) > 1 and segments[1].lower() in RESERVED_WORDS:

@@ -14,7 +14,7 @@ from hearth.domain.errors import Conflict, Invalid, Missing
 from hearth.domain.quota import Limits
 from hearth.store.door import Store
 from hearth.store.queries import accounts as rows
-from hearth.store.queries.accounts import AccountRow, ProjectRow, Use
+from hearth.store.queries.accounts import AccountRow, OrganizationUse, ProjectRow, Use
 
 # How long an answer of the database is believed: a token revoked elsewhere ends after this.
 BELIEVED_MICROSECONDS = 1_000_000
@@ -33,6 +33,7 @@ class Account:
     email: str
     limits: Limits
     projects: tuple[ProjectRow, ...] = ()
+    organization_id: int | None = None
 
     @property
     def default_project(self) -> ProjectRow | None:
@@ -166,6 +167,12 @@ class Accounts:
         """Return what an account has now."""
         return await self._store.read(rows.use, account.id)
 
+    async def organization_use(self, account: Account) -> OrganizationUse | None:
+        """Return what the accounts of an account's organization run now; None when it belongs to none."""
+        if account.organization_id is None:
+            return None
+        return await self._store.read(rows.organization_use, account.organization_id)
+
     def forget(self) -> None:
         """Ask the database again about everybody."""
         self._by_token.clear()
@@ -174,7 +181,7 @@ class Accounts:
 
 def account_of(connection: Connection, row: AccountRow) -> Account:
     """Return an account with its projects."""
-    return Account(row.id, row.uuid, row.email, row.limits, rows.projects_of(connection, row))
+    return Account(row.id, row.uuid, row.email, row.limits, rows.projects_of(connection, row), row.organization_id)
 
 
 def _change_limits(connection: Connection, name: str, changes: Mapping[str, int]) -> Account:

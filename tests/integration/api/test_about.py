@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import httpx
+from sqlalchemy import Connection, insert, update
 
+from hearth.store.tables import accounts, organizations
 from hearth.wire import agent as wire
 from tests.integration.api.sites import TestSite, a_task
 
@@ -66,6 +68,14 @@ async def test_info_tells_limits_and_use(site: TestSite) -> None:
         "runningOnDemandInstanceCount": 0,
         "runningOnDemandCoreCount": 0,
         "reservedQuotas": [],
+        "computingQuotas": {
+            "user": {
+                "flex": quota(max_cores=512),
+                "onDemand": quota(max_cores=512),
+                "reserved": [],
+            },
+            "organization": None,
+        },
         "defaultScheduling": "flex",
         "defaultReservedSpecificationKey": None,
         "projects": [
@@ -88,7 +98,75 @@ async def test_info_tells_limits_and_use(site: TestSite) -> None:
         "runningFlexCoreCount": 2,
         "runningOnDemandInstanceCount": 3,
         "runningOnDemandCoreCount": 3,
+        "computingQuotas": {
+            "user": {
+                "flex": quota(2, max_cores=512),
+                "onDemand": quota(3, max_cores=512),
+                "reserved": [],
+            },
+            "organization": None,
+        },
     }
+
+
+def quota(running: int = 0, *, max_cores: int = 0, max_instances: int = 1_000_000) -> dict[str, int]:
+    """A quota as answers tell it, where each instance takes a core."""
+    return {
+        "maxCores": max_cores,
+        "runningCoresCount": running,
+        "runningCoreCount": running,
+        "maxInstances": max_instances,
+        "runningInstancesCount": running,
+    }
+
+
+async def test_quotas_of_an_account_without_organization(site: TestSite) -> None:
+    _, token = await site.account(max_cores=512)
+    async with site.client(token) as api:
+        await api.post("/tasks", json=a_task(instanceCount=2))
+        await site.dispatch()
+        assert (await api.get("/v1/Quotas/computing-quotas/USER")).json() == {
+            "flex": quota(2, max_cores=512),
+            "onDemand": quota(max_cores=512),
+            "reserved": [],
+        }
+        answer = await api.get("/quotas/computing-quotas/organization")
+        assert (answer.status_code, answer.json()) == (
+            404,
+            {"message": "No such organization: ada@example.org belongs to none"},
+        )
+
+
+async def test_quotas_of_an_organization_count_all_its_accounts(site: TestSite) -> None:
+    _, mine = await site.account("ada@example.org")
+    _, theirs = await site.account("bob@example.org")
+    _, foreign = await site.account("eve@example.org")
+
+    def found(connection: Connection) -> None:
+        connection.execute(insert(organizations).values(id=1, uuid="org-1", name="Analytical", created_at=0))
+        theirs_too = accounts.c.email.in_(["ada@example.org", "bob@example.org"])
+        connection.execute(update(accounts).values(organization_id=1).where(theirs_too))
+
+    await site.site.store.write(found)
+    site.site.accounts.forget()
+    for token, count in ((mine, 1), (theirs, 2), (foreign, 4)):
+        async with site.client(token) as api:
+            await api.post("/tasks", json=a_task(instanceCount=count))
+    await site.dispatch()
+    async with site.client(mine) as api:
+        told = (await api.get("/info")).json()["computingQuotas"]["organization"]
+        together = quota(3, max_instances=0)
+        nothing = quota(max_instances=0)
+        assert told == {"name": "Analytical", "flex": together, "onDemand": nothing, "reserved": []}
+        each = {
+            email: {"runningInstancesCount": count, "runningCoresCount": count, "runningCoreCount": count}
+            for email, count in (("ada@example.org", 1), ("bob@example.org", 2))
+        }
+        assert (await api.get("/quotas/computing-quotas/organization")).json() == {
+            "flex": {**together, "runningCountsPerUser": each},
+            "onDemand": {**nothing, "runningCountsPerUser": {}},
+            "reserved": [],
+        }
 
 
 async def test_profiles_are_listed_and_shown(api: httpx.AsyncClient) -> None:

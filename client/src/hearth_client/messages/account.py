@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hearth_client.messages.base import Answer
+from hearth_client.messages.quotas import ComputingQuotas
 
 
 class Project(Answer):
@@ -57,6 +58,7 @@ class UserInfo(Answer):
     running_on_demand_instance_count: int
     running_on_demand_core_count: int
     reserved_quotas: list[ReservedQuota]
+    computing_quotas: ComputingQuotas
     default_scheduling: str
     default_reserved_specification_key: str | None
     projects: list[Project]

@@ -61,6 +61,17 @@ class Use:
     live_by_class: dict[int, tuple[int, float]]  # scheduling class: instances and cores on nodes
 
 
+Running = tuple[int, float]  # instances and cores on nodes
+
+
+@dataclass(frozen=True, slots=True)
+class OrganizationUse:
+    """What the accounts of an organization run now, by scheduling class and e-mail."""
+
+    name: str
+    running: dict[int, dict[str, Running]]
+
+
 _ACCOUNT = (accounts.c.id, accounts.c.uuid, accounts.c.email, accounts.c.organization_id, accounts.c.limits)
 
 
@@ -202,6 +213,23 @@ def use(connection: Connection, account_id: int) -> Use:
         )
         by_class = {scheduling: (count, float(cores or 0.0)) for scheduling, count, cores in live}
     return Use(*row, live_by_class=by_class)
+
+
+def organization_use(connection: Connection, organization_id: int) -> OrganizationUse:
+    """Return what the accounts of an organization run now."""
+    name = connection.execute(select(organizations.c.name).where(organizations.c.id == organization_id)).scalar_one()
+    live = connection.execute(
+        select(tasks.c.scheduling, accounts.c.email, func.count(), func.sum(tasks.c.demand_cores))
+        .select_from(instances)
+        .join(tasks, tasks.c.id == instances.c.task_id)
+        .join(accounts, accounts.c.id == instances.c.account_id)
+        .where(instances.c.node_id.is_not(None), accounts.c.organization_id == organization_id)
+        .group_by(tasks.c.scheduling, accounts.c.email)
+    )
+    running: dict[int, dict[str, Running]] = {}
+    for scheduling, email, count, cores in live:
+        running.setdefault(scheduling, {})[email] = (count, float(cores or 0.0))
+    return OrganizationUse(name, running)
 
 
 def _counts(now: int) -> tuple[ColumnElement[bool], ...]:
