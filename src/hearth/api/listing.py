@@ -185,7 +185,7 @@ def _encoded(connection: Connection, rows: Sequence[TaskRow], ask: Ask, how: Ren
     if ask.fields and all(field.in_summaries for field in ask.fields):
         return _selected([render_summary(row, how) for row in rows], ask.fields)
     shown = max(1, min(INSTANCES_TOGETHER // max(1, len(rows)), 1000))
-    tasks = [render_task(view, how) for view in task_view.views(connection, rows, shown)]
+    tasks = [render_task(view, how) for view in task_view.views(connection, rows, shown, how.now)]
     return _selected(tasks, ask.fields) if ask.fields else msgspec.json.encode(tasks)
 
 

@@ -13,6 +13,7 @@ import msgspec
 from hearth.control.usage import Usages
 from hearth.domain.instance import InstanceState, Phase
 from hearth.store.queries.instances import InstanceRow
+from hearth.store.queries.live_times import between
 from hearth.store.queries.machines import Machine
 from hearth.store.queries.task_view import TaskView
 from hearth.wire.agent import Usage
@@ -173,11 +174,6 @@ _NOTHING_TOLD: Final = _Details()
 def execution_of(row: InstanceRow, now: int) -> int:
     """Return how long the command ran, or has run until now."""
     return between(row.started_at, row.exited_at or row.ended_at or now)
-
-
-def between(begin: int | None, end: int | None) -> int:
-    """Return how long it was from one moment to the other; 0 when one of them never came."""
-    return 0 if begin is None or end is None else max(0, end - begin)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hearth.api.render_instances import between, execution_of, running, whole
+from hearth.api.render_instances import execution_of, running, whole
 from hearth.control.usage import Usages
 from hearth.domain.ranges import RangeSet
 from hearth.store.queries.machines import Machine, machine_times
@@ -36,14 +36,13 @@ def status(view: TaskView, usages: Usages, site_uuid: str, now: int) -> TaskStat
     ended = view.ended_count
     exited = ended + row.uploading_count
     started = exited + row.running_count
-    download = row.download_microseconds + sum(i.download_microseconds for i in view.live)
-    environment = row.environment_microseconds + sum(
-        max(0, between(i.dispatched_at, i.started_at or now) - i.download_microseconds) for i in view.live
-    )
-    execution = execution_so_far(view, now)
-    upload = row.upload_microseconds + sum(between(i.exited_at, now) for i in view.live)
+    live = view.live_times
+    download = row.download_microseconds + live.download
+    environment = row.environment_microseconds + live.environment
+    execution = row.execution_microseconds + live.execution
+    upload = row.upload_microseconds + live.upload
     wall = max(0, (row.ended_at or now) - row.created_at)
-    machines = _seconds_by_machine(view, now)
+    machines = _seconds_by_machine(view)
     cores = whole(row.demand_cores)
     moment = format_date(now)
     by_specification = _sums((kind.specification_key, t) for kind, t in machines.items())
@@ -87,22 +86,17 @@ def status(view: TaskView, usages: Usages, site_uuid: str, now: int) -> TaskStat
     )
 
 
-def execution_so_far(view: TaskView, now: int) -> int:
-    """Return the execution time of a task until now, in microseconds."""
-    return view.row.execution_microseconds + sum(execution_of(i, now) for i in view.live)
-
-
 def _union(left: str, right: str) -> str:
     """Return two sets together; they are parsed only when there is something to do."""
     return str(RangeSet.parse(left) | RangeSet.parse(right)) if left and right else left or right
 
 
-def _seconds_by_machine(view: TaskView, now: int) -> dict[Machine, float]:
+def _seconds_by_machine(view: TaskView) -> dict[Machine, float]:
     """Return execution seconds by kind of machine, of what is over and of what runs."""
     times = machine_times(view.row.machines)
-    for row in view.live:
-        if row.machine_id is not None and row.started_at is not None:
-            times[row.machine_id] = times.get(row.machine_id, 0) + execution_of(row, now)
+    for machine_id, execution in view.live_times.by_machine.items():
+        if machine_id is not None:
+            times[machine_id] = times.get(machine_id, 0) + execution
     return {view.machines.get(machine_id, Machine()): time / SECOND for machine_id, time in times.items()}
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from hearth.api import secret_constants
 from hearth.api.render_instances import CANCELLED, completed, instance_error
-from hearth.api.render_status import execution_so_far, status, whole_seconds
+from hearth.api.render_status import status, whole_seconds
 from hearth.control.accounts import Account
 from hearth.control.site import Site
 from hearth.control.usage import Usages
@@ -88,7 +88,7 @@ def render_task(view: TaskView, how: Rendering) -> Task:
     plain = not spec.resources_are_advanced
     copied = own_filter(row.snapshot_filter, spec)
     return Task(
-        **_summary(row, spec, how, execution_so_far(view, how.now)),
+        **_summary(row, spec, how, row.execution_microseconds + view.live_times.execution),
         errors=_errors(view),
         completed_instances=[
             completed(i, view.machines.get(i.machine_id or 0), row.demand_cores, how.storage_host)

@@ -121,7 +121,7 @@ class _Look:
 
 def _look(connection: Connection, account_id: int, ident: str, shown: int, how: Rendering) -> _Look:
     """Read and write out a task, off the event loop: one with many ranges takes its time."""
-    view = task_view.view(connection, find.task(connection, account_id, ident), shown)
+    view = task_view.view(connection, find.task(connection, account_id, ident), shown, how.now)
     return _Look(msgspec.json.encode(render_task(view, how)), len(view.ended), view.ended_count)
 
 

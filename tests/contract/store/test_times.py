@@ -8,7 +8,8 @@ from hearth.control.sync import greet
 from hearth.domain.instance import InstanceState
 from hearth.domain.spec import Retries
 from hearth.store import tables
-from hearth.store.queries import machines, nodes
+from hearth.store.queries import machines, nodes, task_view
+from hearth.store.queries.live_times import LiveTimes
 from hearth.store.queries.machines import Machine, machine_times
 from hearth.store.queries.tasks import TaskRow
 from hearth.wire import agent as wire
@@ -96,6 +97,43 @@ async def test_attempts_that_were_retried_or_lost_count_too(world: World):
     await world.lose(last)  # it never started
     assert seconds(await world.task(key[0])) == (0, 2, 10, 0)
     await world.store.read(check_all)
+
+
+async def test_times_of_what_runs_are_the_same_whether_it_is_fetched_or_summed_up(world: World):
+    task_id = await world.submit(await world.account(), 5)
+    for name, cores in (("engine", 3), ("other", 1)):
+        offer = replace(OFFER, specification_key=f"{name}-key")
+        await world.claim(await heard(world, name, 1, offer), cores=cores)
+    world.now += 4 * SECOND
+    held = [(task_id, number, 1) for number in range(3)]
+    await world.report(started=[started(world, key, 3) for key in held])
+    world.now += 10 * SECOND
+    await world.report(
+        exited=[wire.Exited(*held[0], 0, world.now)], ended=[ended(world, held[1], began=1, exited=world.now)]
+    )
+    world.now += 5 * SECOND
+
+    row = await world.task(task_id)
+    whole = await world.store.read(task_view.view, row, 10, world.now)
+    few = await world.store.read(task_view.view, row, 1, world.now)
+    assert (len(whole.live), len(few.live)) == (3, 1)
+    kinds = [(await world.instance(task_id, number)).machine_id for number in (0, 3)]
+    assert kinds[0] != kinds[1]
+    expected = LiveTimes(
+        download=2 * 3 * SECOND,
+        environment=(1 + 1 + 19) * SECOND,
+        upload=5 * SECOND,
+        by_machine={kinds[0]: (10 + 15) * SECOND},
+    )
+    assert whole.live_times == expected
+    assert replace_zeros(few.live_times) == expected
+    assert few.machines == whole.machines
+
+
+def replace_zeros(times: LiveTimes) -> LiveTimes:
+    """Leave out kinds of machines on which nothing has begun."""
+    times.by_machine = {kind: time for kind, time in times.by_machine.items() if time}
+    return times
 
 
 async def test_time_is_known_by_kind_of_machine(world: World):

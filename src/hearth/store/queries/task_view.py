@@ -11,9 +11,10 @@ from hearth.domain.instance import InstanceState
 from hearth.domain.ranges import RangeSet
 from hearth.domain.spec import TaskSpec
 from hearth.store.hints import unlikely
-from hearth.store.queries import machines
+from hearth.store.queries import live_times, machines
 from hearth.store.queries.instances import COLUMNS as INSTANCE_COLUMNS
 from hearth.store.queries.instances import InstanceRow
+from hearth.store.queries.live_times import LiveTimes
 from hearth.store.queries.machines import Machine, machine_times
 from hearth.store.queries.tasks import TaskRow, spec_from_json
 from hearth.store.tables import instances
@@ -50,25 +51,28 @@ class TaskView:
     ended: Sequence[InstanceRow] = ()  # newest first, perhaps not all
     failed: Sequence[InstanceRow] = ()  # the first of them
     machines: dict[int, Machine] = field(default_factory=dict)  # all that the task's instances ran on
+    live_times: LiveTimes = field(default_factory=LiveTimes)  # of all live instances, shown or not
 
     @property
     def ended_count(self) -> int:
         return self.row.succeeded_count + self.row.failed_count + self.row.cancelled_count
 
 
-def view(connection: Connection, row: TaskRow, shown: int) -> TaskView:
-    """Return the view of a task with up to `shown` live and `shown` ended instances."""
+def view(connection: Connection, row: TaskRow, shown: int, now: int) -> TaskView:
+    """Return the view of a task with up to `shown` live and `shown` ended instances, and its times until `now`."""
     has_live = _live_count(row) > 0
     asked = {"task": row.id, "most": shown}
     live: list[InstanceRow] = []
     if has_live:
         live = [InstanceRow(*found) for found in connection.execute(_LIVE, asked)]
     ended = [InstanceRow(*found) for found in connection.execute(_ENDED, asked)] if _ended_count(row) else []
-    kinds = machines.many(connection, _kinds(row, (*live, *ended)))
-    return TaskView(row, spec_from_json(row.spec), live, ended, _first_failed(connection, row, ended), kinds)
+    all_shown = _live_count(row) <= len(live)
+    times = live_times.of_rows(live, now) if all_shown else live_times.read(connection, row.id, now)
+    kinds = machines.many(connection, _kinds(row, times, (*live, *ended)))
+    return TaskView(row, spec_from_json(row.spec), live, ended, _first_failed(connection, row, ended), kinds, times)
 
 
-def views(connection: Connection, rows: Sequence[TaskRow], shown: int) -> list[TaskView]:
+def views(connection: Connection, rows: Sequence[TaskRow], shown: int, now: int) -> list[TaskView]:
     """Return the views of many tasks; those with few instances cost one query together."""
     small = [
         row.id for row in rows if row.instance_total <= min(_SMALL, shown) and row.waiting_count < row.instance_total
@@ -78,18 +82,20 @@ def views(connection: Connection, rows: Sequence[TaskRow], shown: int) -> list[T
         query = select(*INSTANCE_COLUMNS).where(instances.c.task_id.in_(small[begin : begin + _KEYS]))
         for found in connection.execute(query.order_by(instances.c.task_id, instances.c.number)):
             by_task[found[0]].append(InstanceRow(*found))
-    kinds = machines.many(connection, {k for row in rows for k in _kinds(row, by_task.get(row.id, ()))})
+    nothing = LiveTimes()
+    kinds = machines.many(connection, {k for row in rows for k in _kinds(row, nothing, by_task.get(row.id, ()))})
     result = []
     for row in rows:
         theirs = by_task.get(row.id)
         if theirs is None:
             has_any = row.waiting_count < row.instance_total
-            result.append(view(connection, row, shown) if has_any else TaskView(row, spec_from_json(row.spec)))
+            result.append(view(connection, row, shown, now) if has_any else TaskView(row, spec_from_json(row.spec)))
             continue
         live = [i for i in theirs if i.node_id is not None]
         ended = sorted((i for i in theirs if i.ended_at is not None), key=lambda i: (-(i.ended_at or 0), -i.number))
         failed = [i for i in theirs if i.state == InstanceState.FAILED][:FAILED_SHOWN]
-        result.append(TaskView(row, spec_from_json(row.spec), live, ended, failed, kinds))
+        times = live_times.of_rows(live, now)
+        result.append(TaskView(row, spec_from_json(row.spec), live, ended, failed, kinds, times))
     return result
 
 
@@ -143,6 +149,7 @@ def _first_failed(connection: Connection, row: TaskRow, ended: Sequence[Instance
     return [InstanceRow(*found) for found in connection.execute(_NUMBERED, {"task": row.id, "numbers": numbers})]
 
 
-def _kinds(row: TaskRow, shown: Iterable[InstanceRow]) -> set[int]:
+def _kinds(row: TaskRow, times: LiveTimes, shown: Iterable[InstanceRow]) -> set[int]:
     """Return the kinds of machines that a look at a task speaks of."""
-    return machine_times(row.machines).keys() | {i.machine_id for i in shown if i.machine_id is not None}
+    told = machine_times(row.machines).keys() | times.by_machine.keys() | {i.machine_id for i in shown}
+    return {machine_id for machine_id in told if machine_id is not None}
