@@ -15,6 +15,7 @@ from typing import Literal
 
 import pytest
 
+from hearth.agent.mounts import Mounts
 from hearth.agent.spawner import procfs
 from tests.services.account import Account
 from tests.services.docker import DockerEngine
@@ -248,6 +249,7 @@ class Platform:
                     os.kill(pid, signal.SIGKILL)
         if self.engine is not None and (self.data / "site-id").exists():
             self.engine.remove(*self.containers())
+        Mounts().clean(self.data / "node/runs")  # of a node that was killed with its runs
 
 
 def hearth() -> list[str]:
