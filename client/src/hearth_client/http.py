@@ -6,6 +6,7 @@ import contextlib
 import functools
 import ssl
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +23,7 @@ Params = Mapping[str, Any] | Sequence[tuple[str, Any]]
 
 USER_AGENT: Final = "hearth-client/0.1.0"
 DEFAULT_TIMEOUT_SECONDS: Final = 60.0
+IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 
 # A second copy of these does no harm. Others are sent again only when the first surely was not received.
 _REPEATABLE_METHODS: Final = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
@@ -95,13 +97,17 @@ class HttpClient:
         params: Params | None = None,
         headers: Mapping[str, str] | None = None,
         repeatable: bool | None = None,
+        creates: bool = False,
     ) -> httpx.Response:
         """Return the 2xx answer, or raise `HttpError` or `ConnectionFailed` after the last attempt.
 
         Statuses 429, 500, 502, 503 and 504 and failures to connect are retried for every method. A
         connection that broke after the request was sent is retried when `repeatable`, by default
-        for GET, HEAD, PUT and DELETE.
+        for GET, HEAD, PUT and DELETE. With `creates` the request has a key of its own, by which the
+        server carries it out once however often it is sent, so it is repeatable too.
         """
+        if creates:
+            headers = {IDEMPOTENCY_KEY: str(uuid.uuid4()), **(headers or {})}
         request = self._client.build_request(
             method,
             self.url(path),
@@ -110,6 +116,7 @@ class HttpClient:
             headers={**({} if json is None else {"Content-Type": "application/json"}), **(headers or {})},
         )
         may_repeat = method.upper() in _REPEATABLE_METHODS if repeatable is None else repeatable
+        may_repeat = may_repeat or creates
         pauses = self.retry.pauses()
         while True:
             pause = next(pauses, None)
@@ -151,9 +158,9 @@ class HttpClient:
         """GET and return the body as text."""
         return self.request("GET", path).text
 
-    def post(self, path: str, json: Any = None, *, repeatable: bool = False) -> Any:
+    def post(self, path: str, json: Any = None, *, repeatable: bool = False, creates: bool = False) -> Any:
         """POST and return the JSON body."""
-        return read_json(self.request("POST", path, json=json, repeatable=repeatable))
+        return read_json(self.request("POST", path, json=json, repeatable=repeatable, creates=creates))
 
     def put(self, path: str, json: Any = None) -> Any:
         """PUT and return the JSON body."""

@@ -44,10 +44,11 @@ class Rest:
         params: Params | None = None,
         special: Special | None = None,
         repeatable: bool | None = None,
+        creates: bool = False,
     ) -> httpx.Response:
-        """Return the answer; `special` says what some refusals mean here."""
+        """Return the answer; `special` says what some refusals mean here, `creates` that it must be done once."""
         try:
-            return self._client.request(method, path, json=json, params=params, repeatable=repeatable)
+            return self._client.request(method, path, json=json, params=params, repeatable=repeatable, creates=creates)
         except HttpError as error:
             raise exception_for(error, special) from error
 

@@ -314,7 +314,9 @@ class Connection:
             return
         for task in fresh:
             task._flush_resources()
-        answers = self._json("POST", "/tasks", json=[task._to_json() for task in fresh], special=SUBMISSION)
+        answers = self._json(
+            "POST", "/tasks", json=[task._to_json() for task in fresh], special=SUBMISSION, creates=True
+        )
         refused = []
         for task, answer in zip(fresh, map(BulkTaskResponse, answers), strict=True):
             if answer.uuid is not None and answer.is_success():
@@ -369,8 +371,10 @@ class Connection:
         params: Params | None = None,
         special: Special | None = None,
         repeatable: bool | None = None,
+        creates: bool = False,
     ) -> Any:
-        return self._rest.json(method, path, json=json, params=params, special=special, repeatable=repeatable)
+        more = {"params": params, "special": special, "repeatable": repeatable, "creates": creates}
+        return self._rest.json(method, path, json=json, **more)
 
     def _text(self, method: str, segments: tuple[object, ...], special: Special | None = None) -> str:
         return self._rest.text(method, segments, special)

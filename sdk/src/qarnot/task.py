@@ -233,7 +233,7 @@ class Task(TakesSnapshots):
         if self._uuid is not None:
             return
         self._flush_resources()
-        answer = self._connection._json("POST", "/tasks", json=self._to_json(), special=SUBMISSION)
+        answer = self._connection._json("POST", "/tasks", json=self._to_json(), special=SUBMISSION, creates=True)
         self._submitted_as(answer["uuid"])
         self._fetch(keep_changes=False)
 

@@ -143,6 +143,18 @@ def test_a_submission_is_not_repeated_when_the_server_may_have_taken_it():
     assert len(server.requests) == 1
 
 
+def test_what_creates_has_one_key_for_all_its_copies_and_another_for_the_next_request():
+    server = Server(httpx.RemoteProtocolError("closed"), httpx.Response(503), httpx.Response(200, json={"uuid": "u"}))
+    client = server.client()
+    assert client.post("/tasks", {}, creates=True) == {"uuid": "u"}
+    assert client.post("/tasks", {}, creates=True) == {"uuid": "u"}
+    keys = [request.headers["Idempotency-Key"] for request in server.requests]
+    assert len(keys) == 4 and keys[0] == keys[1] == keys[2] != keys[3]
+    assert len(keys[0]) == 36
+    client.post("/tasks/paginate", {})
+    assert "Idempotency-Key" not in server.requests[-1].headers
+
+
 def test_no_answer_is_a_connection_error_of_python_too():
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

@@ -587,3 +587,11 @@ def test_credits_and_carbon_facts_are_asked_for(task, platform, answer):
     assert task.credits().amount_in_cents == 125
     facts = task.carbon_facts("dc")
     assert (facts.energy_consumption_Wh, facts.PUE) == (3.5, 1.1)
+
+
+def test_submissions_have_a_key_so_that_a_repeated_one_makes_nothing_twice(connection, platform):
+    connection.create_task("t", "docker-batch").submit()
+    connection.submit_tasks([connection.create_task("a", "docker-batch"), connection.create_task("b", "docker-batch")])
+    posts = [request for request in platform.requests if request.line == "POST /tasks"]
+    keys = [value for post in posts for name, value in post.headers.items() if name.lower() == "idempotency-key"]
+    assert len(posts) == len(keys) == len(set(keys)) == 2
