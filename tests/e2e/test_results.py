@@ -164,6 +164,29 @@ def test_links_out_of_the_folder_carry_nothing_out(anyone: Account) -> None:
     assert anyone.files(results) == {"mine": "mine\n", "linked": "mine\n"}
 
 
+def test_a_pattern_that_takes_for_ever_fails_its_instance_and_holds_up_nobody(user: Account) -> None:
+    results = named("out")
+    slow = user.submit(
+        "touch aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab",
+        resultBucket=results,
+        resultsWhitelist="^(a|a|aa)+$",
+    )
+    assert user.run("echo meanwhile")["state"] == "Success"
+    task = user.await_end(slow)
+    assert task["state"] == "Failure"
+    [error] = task["errors"]
+    assert error["code"] == "BAD_RESULTS_FILTER"
+    assert "takes too long (at the path 'aaaa" in error["message"]
+    assert user.keys(results) == []
+
+
+def test_results_of_an_instance_that_failed_arrive_too(anyone: Account) -> None:
+    results = named("out")
+    task = anyone.run("echo good > good; exit 3", shell=True, resultBucket=results)
+    assert task["state"] == "Failure"
+    assert anyone.files(results) == {"good": "good\n"}
+
+
 def test_two_hundred_files_of_several_instances_arrive_whole(user: Account) -> None:
     results = named("out")
     task = user.run(
