@@ -9,6 +9,7 @@ from litestar.types import ASGIApp
 
 from hearth.api.about import About
 from hearth.api.derive import Derive
+from hearth.api.hardware import Hardware
 from hearth.api.openapi import CONFIG, openapi
 from hearth.api.outer import Outer
 from hearth.api.quotas import Quotas
@@ -32,7 +33,19 @@ def create_api(site: Site) -> ASGIApp:
 def create_routes(site: Site) -> Litestar:
     """Return the routes alone; who calls must be known already."""
     return Litestar(
-        route_handlers=[About, Quotas, WhyTasks, TaskLists, Tasks, Derive, TaskOutput, TaskFollow, Snapshots, openapi],
+        route_handlers=[
+            About,
+            Hardware,
+            Quotas,
+            WhyTasks,
+            TaskLists,
+            Tasks,
+            Derive,
+            TaskOutput,
+            TaskFollow,
+            Snapshots,
+            openapi,
+        ],
         state=State({"site": site, "request_limit_mb": site.settings.request_limit_mb, "openapi": None}),
         exception_handlers={HearthError: refused, HTTPException: not_understood, Exception: broken},
         openapi_config=CONFIG,

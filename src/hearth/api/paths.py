@@ -26,7 +26,7 @@ def fold_path(path: str) -> str:
     root = segments[0].lower()
     if root in _SINGLE_WORDS:
         segments[0] = root
-    elif root == "quotas":
+    elif root in ("quotas", "hardware-constraints"):
         segments = [segment.lower() for segment in segments]
     elif root in _COLLECTIONS:
         segments[0] = root

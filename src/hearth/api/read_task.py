@@ -13,6 +13,7 @@ from hearth.control.accounts import Account
 from hearth.control.profiles import Profiles
 from hearth.control.submit import NewTask
 from hearth.domain.errors import Invalid
+from hearth.domain.hardware import read_hardware
 from hearth.domain.ranges import RangeSet
 from hearth.domain.spec import ResourceBucket, Retries, SchedulingClass, TaskSpec
 from hearth_client.messages.submissions import AdvancedBucket, HardwareConstraint, SecretsAccessRights, TaskSubmit
@@ -164,9 +165,7 @@ def _spec(told: TaskSubmit, from_ranges: bool) -> TaskSpec:
         hardware=_hardware(told.hardware_constraints) if told.hardware_constraints else (),
         export_credentials=bool(told.privileges and told.privileges.export_api_and_storage_credentials_in_environment),
         scheduling=_scheduling(told.scheduling_type),
-        reserved_key=_text(
-            "targetedReservationName", told.targeted_reservation_name or told.targeted_reserved_machine_key
-        ),
+        reserved_key=_reserved_key(told),
         forced_constants=_forced_constants(told),
         forced_network_rules=tuple(msgspec.to_builtins(rule) for rule in told.forced_network_rules or ()),
         secrets_by_key=_secret_keys(secrets),
@@ -256,6 +255,16 @@ def _scheduling(told: str | int | None) -> SchedulingClass | None:
     return found
 
 
+def _reserved_key(told: TaskSubmit) -> str:
+    """Return which machine is meant; the older of the two names is taken where it alone is given."""
+    key = _text("targetedReservationName", told.targeted_reservation_name) or _text(
+        "targetedReservedMachineKey", told.targeted_reserved_machine_key
+    )
+    if not key and _scheduling(told.scheduling_type) is SchedulingClass.RESERVED:
+        raise Invalid("targetedReservationName", "is missing: reserved scheduling needs the key of a reserved machine")
+    return key
+
+
 def _hardware(told: list[HardwareConstraint]) -> tuple[dict[str, object], ...]:
     result: list[dict[str, object]] = []
     for index, constraint in enumerate(told):
@@ -276,6 +285,7 @@ def _hardware(told: list[HardwareConstraint]) -> tuple[dict[str, object], ...]:
                 raise Invalid(f"{place}.{wire_name}", f"{value} is not between 0 and {limits.SECONDS}")
             kept[wire_name] = limits.text(f"{place}.{wire_name}", value) if isinstance(value, str) else value
         result.append(kept)
+    read_hardware(result)  # what contradicts itself is refused here
     return tuple(result)
 
 

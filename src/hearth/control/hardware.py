@@ -12,10 +12,11 @@ from sqlalchemy import Connection
 
 from hearth.domain.demand import NAMES_AN_IMAGE, Shape, shape_of, with_names
 from hearth.domain.errors import HardwareRefused
-from hearth.domain.hardware import Machine, has_key, is_model
+from hearth.domain.hardware import GIBIBYTE, MEBIBYTE, Machine, has_key, is_model
 from hearth.domain.profile import Profile
 from hearth.domain.spec import TaskSpec
 from hearth.settings import Settings
+from hearth.store.door import Store
 from hearth.store.queries import node_kinds
 from hearth.wire.agent import Offer
 
@@ -125,3 +126,44 @@ def names_an_image(profile: Profile, spec: TaskSpec) -> bool:
             if name in constants:
                 return bool(constants[name])
     return bool(profile.defaults().get(NAMES_AN_IMAGE))
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What can be asked for so that some machine has it."""
+
+    cores: list[int]
+    memory_mb: list[float]
+    ratios: list[float]  # GiB per core, rounded down
+    keys: list[str]
+    cpu_models: list[str]
+    switches: list[str]
+
+
+def constraints_of(machines: Iterable[Machine]) -> Known:
+    """Return what these machines satisfy together."""
+    machines = list(machines)
+    switches = [
+        name
+        for name, holds in (
+            ("Gpu", lambda m: m.gpus > 0),
+            ("NoGpu", lambda m: m.gpus == 0),
+            ("SSD", lambda m: m.has_ssd),
+            ("NoSSD", lambda m: not m.has_ssd),
+        )
+        if any(holds(machine) for machine in machines)
+    ]
+    return Known(
+        cores=sorted({int(machine.cores) for machine in machines}),
+        memory_mb=sorted({float(machine.memory_bytes // MEBIBYTE) for machine in machines}),
+        ratios=sorted({machine.memory_bytes * 1000 // (GIBIBYTE * machine.cores) / 1000 for machine in machines}),
+        keys=sorted({machine.specification_key for machine in machines if machine.specification_key}),
+        cpu_models=sorted({machine.cpu_model for machine in machines if machine.cpu_model}),
+        switches=switches,
+    )
+
+
+async def machines_here(store: Store, now: int) -> list[Machine]:
+    """Return the kinds of machines of the nodes whose leases are not over."""
+    found = await store.read(node_kinds.kinds, now=now, heard_since=0)
+    return list(dict.fromkeys(machine_in(kind.offer) for kind in found))
