@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from enum import Enum
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Final, get_type_hints
 
 import msgspec
-from sqlalchemy import ColumnElement, Dialect, and_, exists, false, func, not_, or_, true
+from sqlalchemy import ColumnElement, Dialect, and_, exists, func, literal_column, not_, or_, true
 
 from hearth.domain.pattern import Pattern
 from hearth.domain.spec import TaskSpec
@@ -46,6 +47,8 @@ _COMPARED: Final[dict[Operator, Callable[[Any, Any], Any]]] = {
 _NEGATED: Final = (Operator.NOT_EQUAL, Operator.NOT_IN)
 ONE_OF: Final = (Operator.EQUAL, Operator.IN)
 _INTEGER_END: Final = 1 << 31
+# Not `false()`: SQLAlchemy would leave out all other conditions, and with them the index that SQLite is told to use.
+_NONE: Final[ColumnElement[bool]] = literal_column("0") == literal_column("1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,7 @@ def condition(dialect: Dialect, account_id: int, where: Filter) -> ColumnElement
     """Return what the database can tell of a filter: all that pass meet it, and if `is_exact` nothing else does."""
     if isinstance(where, Node):
         parts = [condition(dialect, account_id, part) for part in where.parts]
-        return and_(true(), *parts) if where.every else or_(false(), *parts)
+        return and_(true(), *parts) if where.every else or_(_NONE, *parts)
     if where.field is TAGS and where.operator is not Operator.MATCHES:
         return _tagged(account_id, where)
     if where.field.column is None:
@@ -150,7 +153,7 @@ def _compared(column: ColumnElement[Any], where: Leaf) -> ColumnElement[bool]:
     if where.operator not in (*ONE_OF, *_NEGATED):
         passes: ColumnElement[bool] = _COMPARED[where.operator](column, given[0])
         return passes
-    one_of = false() if not given else column == given[0] if len(given) == 1 else column.in_(given)
+    one_of = _NONE if not given else column == given[0] if len(given) == 1 else column.in_(given)
     with_null = None in where.values
     if where.operator in ONE_OF:
         return or_(one_of, column.is_(None)) if with_null else one_of
@@ -164,7 +167,7 @@ def _tagged(account_id: int, where: Leaf) -> ColumnElement[bool]:
     given = [value for value in where.values if value is not None]
     theirs = task_tags.alias()  # the index of another tag may be what is read
     has = exists().where(theirs.c.account_id == account_id, theirs.c.task_id == tasks.c.id)
-    any_of: ColumnElement[bool] = has.where(theirs.c.tag.in_(given)) if given else false()
+    any_of: ColumnElement[bool] = has.where(theirs.c.tag.in_(given)) if given else _NONE
     if None in where.values:
         any_of = or_(any_of, not_(has))
     return not_(any_of) if where.operator in _NEGATED else any_of
@@ -194,9 +197,9 @@ def checker(where: Filter, columns: Mapping[str, int], now: int) -> Check:
     return lambda row: check(row, decode(row[at]))
 
 
-def work_of(where: Filter) -> int:
-    """Return what the patterns of a filter have cost so far."""
-    return sum(leaf.values[0].work for leaf in leaves(where) if leaf.operator is Operator.MATCHES)
+def patterns_of(where: Filter) -> list[Pattern]:
+    """Return the patterns of a filter, which count what they cost."""
+    return [leaf.values[0] for leaf in leaves(where) if leaf.operator is Operator.MATCHES]
 
 
 @lru_cache(maxsize=128)
@@ -221,6 +224,12 @@ def _check(where: Filter, columns: Mapping[str, int], now: int) -> Callable[[Row
     value, test = where.field.value, _test(where)
     places = [(None if name == NOW else columns[name]) for name in where.field.columns]
     names = where.field.parts
+    if len(names) == 1 and not places:
+        of = attrgetter(names[0])
+        return lambda row, spec: test(value(of(spec)))
+    if len(places) == 1 and not names:
+        [at] = places
+        return lambda row, spec: test(value(now if at is None else row[at]))
 
     def passes(row: Row, spec: Any) -> bool:
         found = [now if place is None else row[place] for place in places]

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select, tuple_
 
+from hearth.domain.pattern import Pattern
 from hearth.store.queries.task_fields import TAGS
 from hearth.store.queries.task_filter import (
     ALL,
@@ -32,8 +33,8 @@ from hearth.store.queries.task_filter import (
     condition,
     conjuncts,
     is_exact,
+    patterns_of,
     simplified,
-    work_of,
 )
 from hearth.store.queries.tasks import COLUMNS, TaskRow
 from hearth.store.tables import accounts, task_tags, tasks
@@ -48,8 +49,10 @@ FEW: Final = 2000
 # Indexes that are asked for few tasks, and values whose tasks are merged.
 PROBES: Final = 40
 MERGED: Final = 32
+# Where several indexes could be read, so much of each is counted to take the shortest.
+WEIGHED: Final = 50_000
 # What is counted for `total`.
-COUNTED: Final = 20_000
+COUNTED: Final = 10_000
 # An order without an index sorts all tasks of the account: up to so many.
 SORTABLE: Final = 100_000
 
@@ -151,9 +154,10 @@ class _Search:
     def run(self, after: Position | None) -> tuple[list[int], Position | None]:
         """Return the ids of a page, and where the next one begins."""
         parts = conjuncts(self.where)
-        rest = Node(True, tuple(part for part in parts if not is_exact(part)))
+        rest = simplified(Node(True, tuple(part for part in parts if not is_exact(part))))
+        patterns = patterns_of(rest)
         needed = columns_of(rest)
-        check = checker(rest, {name: place for place, name in enumerate(needed, 2)}, self.now) if rest.parts else None
+        check = checker(rest, {name: place for place, name in enumerate(needed, 2)}, self.now) if rest != ALL else None
         found: list[Sequence[Any]] = []
         looked = 0
         for batch in self._batches(after, needed, one_by_one=check is not None):
@@ -163,7 +167,7 @@ class _Search:
                     if len(found) > self.limit:
                         return [one[1] for one in found[:-1]], self._position(found[-2])
                 looked += 1
-                if check is not None and (looked >= CHECKED or work_of(rest) > PATTERN_WORK):
+                if check is not None and (looked >= CHECKED or _work(patterns) > PATTERN_WORK):
                     return [one[1] for one in found], self._position(row)
         return [one[1] for one in found], self.edge
 
@@ -236,7 +240,18 @@ class _Search:
             and None not in part.values
             and len(part.values) <= MERGED
         ]
-        return min(found, key=lambda part: (part.field is not TAGS, part.field.column != "name"), default=None)
+        if len(found) < 2:
+            return found[0] if found else None
+        return min(found, key=self._size)
+
+    def _size(self, leaf: Leaf) -> int:
+        """Return how many tasks the index has for a comparison, as far as it is worth to know."""
+        ids = _ids(self.connection, self.account_id, leaf)
+        assert ids is not None
+        size: int = self.connection.execute(
+            select(func.count()).select_from(ids.limit(WEIGHED).subquery())
+        ).scalar_one()
+        return size
 
     def _ways(self, driving: Leaf | None) -> list[_Way]:
         if driving is None:
@@ -311,6 +326,11 @@ class _Way:
     id: ColumnElement[int]
     within: tuple[ColumnElement[bool], ...]
     index: str | None  # of tasks
+
+
+def _work(patterns: Sequence[Pattern]) -> int:
+    """Return what patterns have cost so far."""
+    return sum(pattern.work for pattern in patterns) if patterns else 0
 
 
 def _from(wide: Select[Any], way: _Way) -> Select[Any]:
