@@ -20,7 +20,7 @@ def task_routes(site: TestSite) -> list[tuple[str, str]]:
         (method, route.path_format)
         for route in create_routes(site.site).routes
         if isinstance(route, HTTPRoute) and route.path_format.startswith("/tasks/{ident}")
-        if not route.path_format.endswith("/events")  # it ends with the task: tests of its own follow it
+        if not route.path_format.endswith(("/events", "/output"))  # these follow a task to its end
         for method in sorted(route.methods - {"OPTIONS", "HEAD"})
     ]
     return sorted(
