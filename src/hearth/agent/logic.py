@@ -402,6 +402,8 @@ class Logic:
         if attempt is None or attempt.confirmed or known.task not in self.works:
             return
         self._take_back(attempt)
+        if attempt.phase is Phase.ENDED:
+            return  # it was given up before the server was heard; its end is told
         if attempt.started_at is not None:
             told = wire.Started(*attempt.key, attempt.started_at, attempt.download_microseconds)
             self._outbox.started.append(told)
@@ -415,8 +417,9 @@ class Logic:
         self._unconfirmed -= 1
         work = self.works[attempt.key[0]]
         attempt.cores, attempt.memory_bytes = work.cores, work.memory_bytes
-        self.room.use(attempt)
-        self._set_deadline(attempt)
+        if attempt.phase is not Phase.ENDED:
+            self.room.use(attempt)
+            self._set_deadline(attempt)
 
     def _set_deadline(self, attempt: Attempt) -> None:
         work = self.works.get(attempt.key[0])
@@ -456,6 +459,8 @@ class Logic:
         if not attempt.confirmed:
             # The server's word on a run of an earlier boot: it is ours, to be stopped.
             self._take_back(attempt)
+            if attempt.phase is Phase.ENDED:
+                return
             if attempt.exit is not None:
                 effects.extend(self._finish(attempt, attempt.exit, 0.0))
                 return

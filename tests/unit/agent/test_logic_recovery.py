@@ -1,5 +1,7 @@
 """What an agent makes of runs that an earlier boot of it started, and of orders that undo each other."""
 
+import pytest
+
 from hearth.agent.attempt import Collect, Discard, Kill, Phase, Prepare, RunEnd
 from hearth.agent.logic import ASK_FIRST_SECONDS, LEASE_MARGIN, Logic
 from hearth.wire import agent as wire
@@ -73,3 +75,18 @@ def test_a_lease_that_is_over_leaves_time_to_ask_the_server():
     logic.orders(orders_for(logic, works=[a_work()], known=[wire.Known(*KEY, 0, 0)]))
     assert logic.tick(1.0 + ASK_FIRST_SECONDS, 0) == []
     assert logic.lease_until == 1.0 + 60.0 * (1 - LEASE_MARGIN)
+
+
+@pytest.mark.parametrize("word", ["known", "stops"])
+def test_a_found_run_that_was_given_up_takes_no_room_when_the_server_speaks_of_it(word: str):
+    logic = with_a_found_run()
+    logic.resume_lease(until=100.0, mono=1.0)
+    assert logic.tick(100.0, 0) == [Kill(KEY)]
+    logic.exited(KEY, RunEnd(20, 137), 101.0)
+    told = wire.Known(*KEY, 0, 0) if word == "known" else wire.Stop(*KEY, cancelled=True)
+    assert logic.orders(orders_for(logic, works=[a_work()], **{word: [told]})) == []
+    assert logic.next_sync(102.0).room.cores == OFFER.cores
+    report = logic.next_report(102.0)
+    assert [(end.lost, end.number) for end in report.ended] == [(True, 0)]
+    assert logic.receipt(report, wire.Receipt()) == [Discard(KEY)]
+    assert logic.next_sync(103.0).room.cores == OFFER.cores
