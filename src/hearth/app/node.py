@@ -82,8 +82,15 @@ async def run_agent(settings: Settings) -> None:
         runtime=runtime.name,
         isolated=runtime.isolated,
         takes_images=runtime.takes_images,
-        cores=settings.node_cores,
-        memory_mb=settings.node_memory_mb,
+        folder=directory.node,
+        told=discover.Told(
+            cores=settings.node_cores,
+            memory_mb=settings.node_memory_mb,
+            specification_key=settings.node_specification_key,
+            cpu_model=settings.node_cpu_model,
+            gpus=settings.node_gpus,
+            has_ssd={"yes": True, "no": False}.get(settings.node_ssd),
+        ),
     )
     url = settings.server_url or await _server_of(directory)
     token = directory.node_token.read_text("ascii").strip()
