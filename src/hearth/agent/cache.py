@@ -303,6 +303,11 @@ class Cache:
             await asyncio.shield(building)
         return place
 
+    def release_trees(self, user: object) -> None:
+        """A run is no more."""
+        for name in [name for name, users in self._users.items() if user in users]:
+            self.release_tree(name, user)
+
     def release_tree(self, name: str, user: object) -> None:
         """A run has no use for its tree any more."""
         users = self._users.get(name, set())

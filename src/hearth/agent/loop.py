@@ -33,6 +33,9 @@ from hearth.wire import agent as wire
 _log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 0.05
+# With few runs output is looked for more often: a line should be with its followers in less than 100 ms.
+QUICK_POLL_SECONDS = 0.02
+QUICK_POLL_RUNS = 16
 # Orders come often; the lease that they renew need not be told each time.
 RENEW_SECONDS = 0.2
 # So often the node looks whether its disk has room, and whether something in its cache is too old.
@@ -383,12 +386,8 @@ class Agent:
 
     async def _clear(self, key: Key, slot: int) -> None:
         folder = self._folders.folder(slot)
-        manifest = None
-        with contextlib.suppress(OSError, ValueError):
-            manifest = await asyncio.to_thread(read_manifest, folder)
-        if manifest is not None and manifest.tree:
-            await asyncio.to_thread(self._resources.mounts.remove, f"{folder}/job")
-            self._resources.cache.release_tree(manifest.tree, key)
+        await asyncio.to_thread(self._resources.unmount, folder)
+        self._resources.cache.release_trees(key)
         await asyncio.to_thread(self._folders.clear, slot)
         self._folders.recycle(slot)
 
@@ -417,12 +416,15 @@ class Agent:
             case Refused():
                 end = RunEnd(event.at, event.exit_code, event.code, event.message)
                 return self.logic.exited(key, end, mono)
+            case Lost(is_fault=True):
+                return self.logic.fault(key, event.message, event.at, mono)
             case Lost():
                 return self.logic.exited(key, RunEnd(event.at, lost=True, error_message=event.message), mono)
 
     async def _poll_forever(self) -> None:
         while True:
-            await asyncio.sleep(POLL_SECONDS)
+            is_quick = 0 < self._tails.count() <= QUICK_POLL_RUNS
+            await asyncio.sleep(QUICK_POLL_SECONDS if is_quick else POLL_SECONDS)
             mono = time.monotonic()
             told = False
             for key in self._tails.followed():

@@ -208,11 +208,10 @@ class Resources:
                 self.cache.claim_tree(manifest.tree, user)
         return self.mounts.clean(self._root, [f"{folder}/job" for folder, _, _ in kept])
 
-    def let_go(self, run: str, user: object, manifest: Manifest | None) -> None:
-        """Take away what was made for a run (slow: not on the event loop, but for the tree)."""
-        if manifest is not None and manifest.tree:
+    def unmount(self, run: str) -> None:
+        """Take away what is shown in the folder of a run that is over (slow: not on the event loop)."""
+        if os.path.lexists(f"{run}/upper"):
             self.mounts.remove(f"{run}/job")
-            self.cache.release_tree(manifest.tree, user)
 
 
 def _is_large(wanted: Wish) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from hearth.agent.disk import DiskRules
 from hearth.agent.lease import StoredLease, boot_seconds
 from hearth.agent.link import Link, Unreachable
 from hearth.agent.loop import Agent
-from hearth.agent.runtime.base import Exited, Found, Image, Refused, RunEvent, RunSpec, Runtime, Started, Usage
+from hearth.agent.runtime.base import Exited, Found, Image, Lost, Refused, RunEvent, RunSpec, Runtime, Started, Usage
 from hearth.wire import agent as wire
 
 OFFER = wire.Offer(2.0, 1 << 30, "sandbox", isolated=True, takes_images=False)
@@ -392,3 +393,38 @@ async def test_what_would_start_on_a_disk_that_is_too_full_is_given_back(
     [end] = server.ended.values()
     assert (end.lost, end.returned) == (True, True)
     assert "node_disk_floor_mb" in end.error_message
+
+
+async def test_a_full_disk_costs_an_attempt_nothing_and_the_node_goes_on_when_there_is_room(
+    tmp_path: Path, server: Server, machine: Machine, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("hearth.agent.loop.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("hearth.agent.room.FIRST_PAUSE_SECONDS", 0.05)
+    full = OSError(errno.ENOSPC, "No space left on device")
+    async with working(tmp_path, server, machine) as agent:
+
+        def no_folder(key: Key) -> None:
+            raise full
+
+        with monkeypatch.context() as patch:
+            patch.setattr(agent._folders, "make", no_folder)
+            server.says(works=[a_work()], leases=[a_lease(numbers="0-1")])
+            await eventually(lambda: len(server.ended) == 2)
+        assert {(end.lost, end.returned, end.started_at) for end in server.ended.values()} == {(True, True, None)}
+        await eventually(lambda: not agent.logic.room.is_faulty)
+        server.says(works=[a_work()], leases=[a_lease(attempt=2)])
+        await eventually(lambda: machine.started)
+    assert machine.started == ["1.0.2"]
+
+
+async def test_a_run_that_this_machine_could_not_begin_is_given_back(tmp_path: Path, server: Server, machine: Machine):
+    async def cannot(specs: Sequence[RunSpec]) -> None:
+        for spec in specs:
+            machine.events.put_nowait(Lost(spec.key, 7, "no room", is_fault=True))
+
+    machine.start = cannot  # type: ignore[method-assign]
+    async with working(tmp_path, server, machine):
+        server.says(works=[a_work()], leases=[a_lease()])
+        await eventually(lambda: server.ended)
+    end = server.ended[(1, 0, 1)]
+    assert (end.lost, end.returned, end.error_message) == (True, True, "no room")

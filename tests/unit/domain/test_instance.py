@@ -225,3 +225,21 @@ def test_results_of_a_cancelled_instance_are_shown_when_they_are_wanted():
 )
 def test_a_rule_allows_retries_by_instance_by_task_or_by_the_stricter(rule, failures, task_retries, allowed):
     assert rule.allows(failures, task_retries) is allowed
+
+
+def test_an_attempt_that_a_node_gave_back_before_it_began_waits_again_at_no_cost():
+    given_back = Lost(1, 50, "the disk is full", 3, counts=False)
+    instance, effects = advance(dispatched(an_instance(losses=3)), given_back)
+    assert (instance.state, instance.failures, instance.losses) == (InstanceState.WAITING, 0, 3)
+    assert effects == [Retried(1, Failure("NODE_FAULT", "the disk is full"), counts=False)]
+
+
+def test_what_has_begun_cannot_be_given_back():
+    instance, effects = advance(running(an_instance()), Lost(1, 50, "the disk is full", 3, counts=False))
+    assert (instance.state, instance.losses) == (InstanceState.WAITING, 1)
+    assert effects == [Retried(1, Failure("NODE_LOST", "the disk is full"), counts=False)]
+
+
+def test_an_attempt_that_is_given_back_when_nobody_wants_it_any_more_is_cancelled():
+    instance, _ = advance(cancelling(an_instance()), Lost(1, 50, "the disk is full", 3, counts=False))
+    assert instance.state is InstanceState.CANCELLED

@@ -95,6 +95,7 @@ class Lost:
     key: str
     at: int
     message: str
+    is_fault: bool = False  # it has not begun, and this machine is why
 
 
 RunEvent = Started | Exited | Refused | Lost

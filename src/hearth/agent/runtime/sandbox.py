@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from hearth.agent.disk import is_fault
 from hearth.agent.runtime.base import Exited, Found, Lost, Refused, RunSpec, Usage
 from hearth.agent.runtime.sandbox_view import SHOWN_ETC, View, check_command, shown_folders
 from hearth.agent.runtime.spawned import SpawnedRuntime, now_microseconds
@@ -81,7 +82,8 @@ class SandboxRuntime(SpawnedRuntime):
         except CannotStart as refusal:
             return Refused(spec.key, self._clock(), refusal.exit_code, refusal.code, refusal.message)
         except OSError as error:
-            return Lost(spec.key, self._clock(), f"the folder of the run could not be made ready: {error}")
+            message = f"the folder of the run could not be made ready: {error}"
+            return Lost(spec.key, self._clock(), message, is_fault(error))
         self._stderr[spec.key] = spec.stderr
         return start
 
