@@ -73,3 +73,17 @@ def test_a_failure_tells_what_was_said_last_and_no_secret(anyone: Account) -> No
         "debug": "cannot open [SECRET].txt",
     }
     assert task["errors"] == [done["error"]]
+
+
+def test_the_phases_of_a_task_make_its_wall_time(anyone: Account) -> None:
+    bucket = anyone.make_bucket("measured-inputs", large__bin=b"x" * (8 << 20))
+    task = anyone.run("sh -c 'cp large.bin copy.bin'", resourceBuckets=[bucket], resultBucket="measured-outputs")
+    [done] = task["completedInstances"]
+    status = task["status"]
+    assert done["results"][0].endswith("/measured-outputs/copy.bin")
+    assert status["downloadTimeSec"] > 0
+    assert status["environmentTimeSec"] > 0
+    assert status["uploadTimeSec"] > 0
+    phases = sum(status[f"{phase}TimeSec"] for phase in ("download", "environment", "execution", "upload"))
+    assert phases == pytest.approx(done["wallTimeSec"], abs=0.05)
+    assert done["wallTimeSec"] <= status["wallTimeSec"]
