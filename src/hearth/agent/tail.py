@@ -78,6 +78,10 @@ class Tails:
         """Forget a run."""
         self._runs.pop(key, None)
 
+    def count(self) -> int:
+        """Return how many runs are followed."""
+        return len(self._runs)
+
     def followed(self) -> list[Key]:
         """Return the runs that are followed."""
         return list(self._runs)

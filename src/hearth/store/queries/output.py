@@ -145,7 +145,12 @@ def rotate_instance(connection: Connection, stream: Stream, number: int, written
     first = connection.execute(mine.order_by(chunks.c.instance_start).limit(1)).first()
     if first is None or written - first[2] <= cap + slack(cap):
         return
-    gone = _surplus(connection, mine.order_by(chunks.c.instance_start), written - first[2] - cap)
+    # By offsets, not by what is here: a node may have skipped what lay between.
+    old = mine.where(chunks.c.instance_start < written - cap).order_by(chunks.c.instance_start).limit(DROP_LIMIT)
+    gone = [(row[0], row[1], row[2]) for row in connection.execute(old)]
+    newest = connection.execute(mine.order_by(chunks.c.instance_start.desc()).limit(1)).one()
+    if gone and gone[-1][0] == newest[0]:
+        gone.pop()
     if gone:
         _drop(connection, stream, gone, chunks.c.number == number, chunks.c.instance_start <= gone[-1][2])
 
