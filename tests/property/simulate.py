@@ -25,7 +25,7 @@ import structlog
 from sqlalchemy import create_engine, event
 from sqlalchemy.pool import StaticPool
 
-from hearth.agent import outbox
+from hearth.agent import logic, outbox
 from hearth.control import cancel, delete, read_output, submit
 from hearth.control.accounts import Account
 from hearth.domain.errors import Conflict, HearthError, Missing
@@ -38,6 +38,9 @@ from tests.property.cluster.machine import Machine
 from tests.property.cluster.network import Network, Unreachable, Weather
 from tests.property.cluster.node import Node
 from tests.property.cluster.server import LEASE, Server, add_account
+from tests.property.cluster.snapshots import BUCKET as SNAPSHOTS
+from tests.property.cluster.users import ACTIONS as USERS_ACTIONS
+from tests.property.cluster.users import Users
 from tests.property.cluster.watch import Watch
 
 DRAIN_SECONDS = 7200.0
@@ -54,6 +57,7 @@ ACTIONS = {
     "shut_agent_down": 1.0,
     "cut_off": 3.0,
     "change_weather": 3.0,
+    **USERS_ACTIONS,
 }
 
 
@@ -95,7 +99,7 @@ class Simulation:
         metadata.create_all(self.engine)
         self.network = Network(Random(seed + 1))
         self.machines = [
-            Machine(f"node-{number}", self.chance.choice([1.0, 2.0, 4.0]), seed)
+            Machine(f"node-{number}", self.chance.choice([1.0, 2.0, 4.0]), seed, ends_leases=self.chance.random() < 0.7)
             for number in range(self.chance.randint(1, 4))
         ]
         for machine in self.machines:
@@ -109,6 +113,9 @@ class Simulation:
         self.tasks: dict[str, Account] = {}  # acknowledged
         self.impossible: list[str] = []
         self.deleted: set[str] = set()
+        self.going: set[str] = set()  # tasks that go by themselves
+        self.watch.deletes = self.deleted
+        self.users = Users(self.chance, self._command, self._tell, self.tasks, self._may_be_gone)
         self.readers: dict[str, Reader] = {}
         # Some seeds know no server crashes, others nothing else: rare meetings of two faults need room.
         self.weights = {name: usual * self.chance.choice([0.0, 0.3, 1.0, 2.0]) for name, usual in ACTIONS.items()}
@@ -131,7 +138,9 @@ class Simulation:
 
     def _is_tended(self, machine: Machine) -> bool:
         node = self.nodes.get(machine.name)
-        return node is not None and node.logic._lease_until is not None
+        if machine.ends_leases:
+            return True
+        return node is not None and node.logic.lease_until is not None and not node.came_too_late
 
     def _started(self, machine: Machine, run: Any) -> None:
         self.note(f"{machine.name} starts {run.key}")
@@ -192,7 +201,10 @@ class Simulation:
 
     async def _act(self) -> None:
         [name] = self.chance.choices(list(self.weights), list(self.weights.values()))
-        await getattr(self, f"_{name}")()
+        if name in USERS_ACTIONS:
+            await self.users.act(name, self.accounts)
+        else:
+            await getattr(self, f"_{name}")()
 
     # Users
 
@@ -217,6 +229,11 @@ class Simulation:
             result_bucket=chance.choice(["", "", "results"]),
             results_prefix=f"{len(self.story.trace)}/",
             upload_on_cancel=chance.random() < 0.3,
+            snapshot_bucket=SNAPSHOTS,
+            snapshot_prefix=f"{len(self.story.trace)}/",
+            max_queue_seconds=chance.choice([None, None, None, 5, 60]),
+            completion_ttl_seconds=chance.choice([0, 0, 0, 1, 30]),
+            auto_delete=chance.random() < 0.1,
             retries=Retries(chance.choice([None, None, 1, 5]), chance.choice([None, 1, 2])),
             hardware=({"discriminator": "MinimumCoreHardwareConstraint", "coreCount": cores},),
         )
@@ -226,6 +243,8 @@ class Simulation:
         )
         if isinstance(answer, str):
             self.tasks[answer] = account
+            if spec.auto_delete or spec.completion_ttl_seconds:
+                self.going.add(answer)
             if cores > max(machine.cores for machine in self.machines) or cores > account.limits.max_cores:
                 self.impossible.append(answer)
 
@@ -268,8 +287,11 @@ class Simulation:
             self._tell(f"output of {task} was taken back: {reader.text!r} was read, and all is {whole.bytes()!r}")
         self._expect(task, answer)
 
+    def _may_be_gone(self, task: str) -> bool:
+        return task in self.deleted or task in self.going
+
     def _expect(self, task: str, answer: object) -> None:
-        if isinstance(answer, Missing) and task not in self.deleted:
+        if isinstance(answer, Missing) and not self._may_be_gone(task):
             self._tell(f"{task} was accepted, and now is {answer}")
         elif isinstance(answer, HearthError) and not isinstance(answer, Missing | Conflict):
             self._tell(f"{task}: {answer!r}")
@@ -386,6 +408,7 @@ class Simulation:
         await asyncio.sleep(1.2 * LEASE)
         self._stop_if_broken()
         self.watch.finished()
+        self.users.check(self.watch.names)
         for node in self.nodes.values():
             agent = node.logic
             left = (
@@ -433,7 +456,7 @@ def quiet() -> None:
 
 def simulate(seed: int, steps: int) -> Story:
     """Run one seed, with reports so small that what belongs together often does not travel together."""
-    with mock.patch.object(outbox, "REPORT_ITEMS", 3):
+    with mock.patch.object(outbox, "REPORT_ITEMS", 3), mock.patch.object(logic, "ASK_FIRST_SECONDS", 0.5):
         return Simulation(seed, steps).run()
 
 

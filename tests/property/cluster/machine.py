@@ -49,14 +49,21 @@ class Process:
     end: RunEnd | None = None
     job: asyncio.Task[None] | None = None
     killed: bool = False
+    is_overdue: bool = False
 
 
 class Machine:
-    """Keeps processes; `told` is the queue of the agent that listens now."""
+    """Keeps processes; `told` is the queue of the agent that listens now.
 
-    def __init__(self, name: str, cores: float, seed: int) -> None:
+    Some end what runs when the lease is over, as a spawner does; on others only an agent can, as with an engine.
+    """
+
+    def __init__(self, name: str, cores: float, seed: int, *, ends_leases: bool = True) -> None:
         self.name = name
         self.cores = cores
+        self.ends_leases = ends_leases
+        self.lease_until: float | None = None  # as the newest agent that heard it wrote down
+        self._timer: asyncio.TimerHandle | None = None
         self.runs: dict[Key, Process] = {}
         self.told: asyncio.Queue[tuple[Key, int, RunEnd | None]] = asyncio.Queue()
         self._seed = seed
@@ -87,7 +94,8 @@ class Machine:
     def _end(self, run: Process, exit_code: int) -> None:
         loop = asyncio.get_running_loop()
         wall: int = loop.wall()  # type: ignore[attr-defined]
-        run.end = RunEnd(wall, exit_code, cpu_microseconds=1, peak_memory=1)
+        lost = run.is_overdue and run.killed
+        run.end = RunEnd(wall, None if lost else exit_code, lost=lost, cpu_microseconds=1, peak_memory=1)
         self.told.put_nowait((run.key, run.started_at, run.end))
 
     def stop(self, key: Key) -> None:
@@ -104,6 +112,18 @@ class Machine:
             run.job.cancel()
             self._end(run, 137)
 
+    def renew(self, until: float) -> None:
+        """Let runs go on until then."""
+        self.lease_until = until
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(until, self._lease_over) if self.ends_leases else None
+
+    def _lease_over(self) -> None:
+        for run in self.running():
+            run.is_overdue = True
+            self.stop(run.key)
+
     def forget(self, key: Key) -> None:
         """Drop what is known of a run that has ended."""
         run = self.runs.get(key)
@@ -116,3 +136,4 @@ class Machine:
             if run.job is not None:
                 run.job.cancel()
         self.runs.clear()
+        self.lease_until = None

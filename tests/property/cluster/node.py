@@ -10,13 +10,14 @@ from typing import Any
 import msgspec
 
 from hearth.agent import attempt as decide
-from hearth.agent.attempt import Key, Phase, RunEnd
+from hearth.agent.attempt import Filled, Key, Phase, RunEnd
 from hearth.agent.logic import Logic
 from hearth.domain.output import cut
 from hearth.wire import agent as wire
 from tests.property.cluster.clock import VirtualLoop
 from tests.property.cluster.machine import Machine
 from tests.property.cluster.network import Network, Unreachable
+from tests.property.cluster.snapshots import Snapshots
 
 PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)
 PIECE = 24  # bytes of output in one piece: small, so that there are many
@@ -40,6 +41,12 @@ class Node:
         self._news = asyncio.Event()
         self._loop: VirtualLoop = asyncio.get_running_loop()  # type: ignore[assignment]
         self._jobs: dict[asyncio.Task[None], None] = {}  # in order, so that a seed tells one story
+        self._snapshots = Snapshots(self.logic, self._upload, self._loop, chance, self._carry_out)
+        self.came_too_late = False  # when the lease of the earlier boot was over already
+        if machine.lease_until is not None:
+            now = self._loop.time()
+            self.came_too_late = machine.lease_until <= now
+            self.logic.resume_lease(machine.lease_until, now)
         machine.told = asyncio.Queue()
         for key, run in machine.runs.items():
             self.logic.recover(key, run.started_at, run.end)
@@ -84,7 +91,12 @@ class Node:
                 self._carry_out(self.logic.tick(self._loop.time(), self._loop.wall()))
                 continue
             failures = 0
-            self._carry_out(self.logic.orders(msgspec.msgpack.decode(body, type=wire.Orders)))
+            before = self.logic.lease_until
+            effects = self.logic.orders(msgspec.msgpack.decode(body, type=wire.Orders))
+            if self.logic.lease_until is not None and self.logic.lease_until != before:
+                self.came_too_late = False
+                self.machine.renew(self.logic.lease_until)
+            self._carry_out(effects)
 
     async def _report_forever(self) -> None:
         failures = 0
@@ -131,6 +143,10 @@ class Node:
                     case decide.Discard(key):
                         self._told.pop(key, None)
                         self._soon(self.machine.forget, key)
+                    case decide.TakeSnapshot():
+                        self._spawn(self._snapshots.take(effect))
+                    case decide.Push(task):
+                        self._spawn(self._push(task))
             todo = following
         self._news.set()
 
@@ -143,6 +159,7 @@ class Node:
 
     async def _prepare(self, key: Key, work: wire.Work) -> None:
         chance = Random(f"{work.uuid}{key}")
+        version = max(self.logic.versions.of(key[0]), work.resources_version)
         await asyncio.sleep(chance.choice([0.0, 0.0, 0.05, 1.0, 8.0]))
         if chance.random() < 0.03:
             end = RunEnd(self._loop.wall(), error_code="RESOURCE_MISSING", error_message="a resource is gone")
@@ -152,7 +169,15 @@ class Node:
             self._carry_out(self.logic.fault(key, "the disk is full", self._loop.wall(), now))
         else:
             self._told.setdefault(key, [0, 0])
-            self._carry_out(self.logic.prepared(key, self._loop.time()))
+            filled = Filled(1, has_resources=True, version=version)
+            self._carry_out(self.logic.prepared(key, self._loop.time(), filled))
+
+    async def _push(self, task: int) -> None:
+        await asyncio.sleep(self._chance.choice([0.0, 0.1, 5.0]))
+        version = self.logic.versions.of(task)
+        for key in self.logic.needing(task):
+            self.logic.pushed(key, version)
+        self._news.set()
 
     def _collect(self, key: Key, upload: bool, work: wire.Work) -> list[decide.Effect]:
         if not upload and self._chance.random() < 0.5:

@@ -14,6 +14,7 @@ from hearth.domain.output import Lead, merged
 from hearth.domain.ranges import RangeSet
 from tests.property.cluster.machine import Machine, Process
 from tests.property.cluster.server import LOSSES_ALLOWED
+from tests.property.cluster.snapshots import SnapshotWatch
 from tests.property.test_task import naive_state
 
 S = InstanceState
@@ -32,15 +33,18 @@ class Watch:
     ) -> None:
         self._raw: Any = engine.raw_connection().driver_connection
         self._machines = machines
-        # A machine without an agent that knows its lease cannot end its runs in time: only then may they outlive it.
+        # Where only agents end runs, a machine without one cannot do it in time: only then may they outlive the lease.
         self._is_tended = is_tended
         self._tell = tell
         self._instances: dict[tuple[int, int], Row] = {}
         self._tasks: dict[int, Row] = {}
         self._chunks: dict[tuple[int, int], int] = {}  # task, stream: how far they were seen
         self._accepted: dict[tuple[Key, int], int] = {}  # attempt, stream: bytes
+        self._snapshots = SnapshotWatch(self.rows, self._require)
         self._outlived: set[Key] = set()  # runs that went on after their lease
         self.processes: dict[Key, Process] = {}  # all that ever ran
+        self.deletes: set[str] = set()  # tasks that users asked to delete
+        self.names: list[str] = []  # of all tasks that there ever were
 
     def rows(self, query: str) -> list[Row]:
         """Return rows of a query as they are committed now."""
@@ -78,9 +82,26 @@ class Watch:
             gone = task_id not in tasks
             self._require(not gone or task["deleted_at"] is not None, f"task {task_id} vanished undeleted")
         self._check_accounts(instances, tasks)
+        self._check_removals(tasks)
+        self.names += [task["name"] for task_id, task in tasks.items() if task_id not in self._tasks]
+        self._snapshots.committed(self._instances, instances, tasks)
         self._instances, self._tasks = instances, tasks
         if ended:
             self._check_objects()
+
+    def _check_removals(self, tasks: dict[int, Row]) -> None:
+        """What nobody deleted goes only when it has ended, and may go."""
+        for task_id, before in self._tasks.items():
+            task = tasks.get(task_id, before)
+            if before["deleted_at"] is not None or task["deleted_at"] is None or before["delete_requested_at"]:
+                continue
+            if task["delete_requested_at"] != task["deleted_at"] or task["uuid"] in self.deletes:
+                continue
+            is_due = before["expires_at"] is not None and before["expires_at"] <= task["deleted_at"]
+            self._require(
+                before["ended_at"] is not None and (is_due or bool(before["auto_delete"])),
+                f"task {task_id} went by itself as {before['state']}",
+            )
 
     def _check_step(self, before: Row | None, after: Row) -> None:
         name = f"instance {after['number']} of task {after['task_id']}"
@@ -158,7 +179,13 @@ class Watch:
         untouched = numbers - RangeSet.of(row["number"] for row in rows)
         asked = task["cancel_requested_at"] is not None
         states = {row["number"]: S(row["state"]) for row in rows}
-        states.update((number, S.CANCELLED if asked else S.WAITING) for number in untouched)
+        end = S.FAILED if task["error"] else S.CANCELLED if asked else S.WAITING
+        states.update((number, end) for number in untouched)
+        if task["error"]:
+            self._require(
+                json.loads(task["error"])["code"] == "QUEUE_TIME_EXCEEDED" and not rows,
+                f"{name} failed as a whole for {task['error']}, and these had begun: {rows}",
+            )
         for column, state in (
             ("waiting", S.WAITING),
             ("succeeded", S.SUCCEEDED),
@@ -212,7 +239,10 @@ class Watch:
 
     def _check_objects(self) -> None:
         """Every object must come from the attempt that became its instance's end."""
-        for found in self.rows("SELECT key, data FROM objects JOIN blobs ON blobs.id = blob_id"):
+        for found in self.rows(
+            "SELECT key, data FROM objects JOIN blobs ON blobs.id = blob_id JOIN buckets ON buckets.id = bucket_id "
+            "WHERE buckets.name = 'results'"
+        ):
             text, _, name = found["data"].decode().partition("/")
             task_id, number, attempt = json.loads(text.replace("(", "[").replace(")", "]"))
             row = self._instances.get((task_id, number))
@@ -251,6 +281,7 @@ class Watch:
 
     def finished(self) -> None:
         """Check what only shows when everything is over."""
+        self._snapshots.finished()
         failed: dict[tuple[int, int], int] = {}
         lost: dict[tuple[int, int], int] = {}
         for attempt in self.rows("SELECT task_id, number, error_code FROM attempts"):
