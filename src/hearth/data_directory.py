@@ -77,6 +77,11 @@ class DataDirectory:
         """What the local node runs with, as JSON; its agent writes it when it starts."""
         return self.run / "agent.json"
 
+    @property
+    def stuck(self) -> Path:
+        """What waits and needs somebody's help, as JSON {sentence: kinds of tasks}; the running server writes it."""
+        return self.run / "stuck.json"
+
     def pid_file(self, role: str) -> Path:
         """Where the process id of up, server, agent or spawner is."""
         return self.run / f"{role}.pid"

@@ -49,6 +49,7 @@ async def serve(settings: Settings) -> None:
     storage_url = settings.public_storage_url or _url(storage_socket)
     doors: dict[str, Any] = {}
     bell = Bell()
+    directory.stuck.unlink(missing_ok=True)
     site = Site(
         store=store,
         settings=settings,
@@ -63,6 +64,7 @@ async def serve(settings: Settings) -> None:
         api_url=api_url,
         storage_url=storage_url,
         work_waits=bell.ring,
+        show_stuck=lambda stuck: replace_file(directory.stuck, msgspec.json.encode(stuck), 0o600),
         site_id=facts.site_id,
     )
     doors["agents"] = AgentDoor(site, directory.node_token.read_text("ascii").strip())
@@ -80,6 +82,7 @@ async def serve(settings: Settings) -> None:
     _write_doors(directory, api_url, storage_url)
     await asyncio.wait([*tasks, asyncio.ensure_future(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
     directory.doors.unlink(missing_ok=True)
+    directory.stuck.unlink(missing_ok=True)
     failures = [task.exception() for task in tasks if task.done() and not task.cancelled()]
     site.hub.close()  # or open streams would hold the servers up
     for server, _ in servers:

@@ -12,6 +12,10 @@ from pathlib import Path
 from hearth.domain.errors import HearthError, Invalid
 from hearth.settings import Settings, load
 
+# Settings of one role that `hearth up` hands on to it.
+OF_NODES = ("node_specification_key", "node_cpu_model", "node_gpus", "node_ssd")
+OF_SERVERS = ("specification_aliases", "unknown_hardware")
+
 
 def _options(parser: argparse.ArgumentParser, *names: str) -> None:
     """Add options that set settings; what is not given comes from HEARTH_*, hearth.toml, or the default."""
@@ -23,6 +27,12 @@ def _options(parser: argparse.ArgumentParser, *names: str) -> None:
         "runtime": ("NAME", "what isolates instances: auto, docker, sandbox or process", str),
         "node_cores": ("N", "cores that the local node offers; 0: what the machine has", float),
         "server_url": ("URL", "the server that this node works for", str),
+        "node_specification_key": ("KEY", "what the node's kind of machine is called", str),
+        "node_cpu_model": ("MODEL", "the node's cpu model", str),
+        "node_gpus": ("N", "GPUs of the node; -1: as many as there are", int),
+        "node_ssd": ("auto|yes|no", "whether the node's folder is on an SSD", str),
+        "specification_aliases": ("ASKED=OURS,...", "what tasks may call the hardware of this site", str),
+        "unknown_hardware": ("refuse|wait|ignore", "what becomes of tasks that name hardware no node has", str),
     }
     defaults = Settings()
     for name in names:
@@ -75,14 +85,14 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     up = commands.add_parser("up", help="run everything on this machine: API, storage and a node")
-    _options(up, "data", "api_port", "storage_port", "runtime", "host", "node_cores")
+    _options(up, "data", "api_port", "storage_port", "runtime", "host", "node_cores", *OF_NODES, *OF_SERVERS)
     up.add_argument("--leave-running", action="store_true", help="on Ctrl-C leave what runs; the next start finds it")
 
     server = commands.add_parser("server", help="run API and storage only")
-    _options(server, "data", "api_port", "storage_port", "host")
+    _options(server, "data", "api_port", "storage_port", "host", *OF_SERVERS)
 
     agent = commands.add_parser("agent", help="run the node agent only")
-    _options(agent, "data", "runtime", "node_cores", "server_url")
+    _options(agent, "data", "runtime", "node_cores", "server_url", *OF_NODES)
 
     account = commands.add_parser("account", help="make accounts, limit them, let others look at them")
     _account_actions(account.add_subparsers(dest="action", required=True, metavar="ACTION"))

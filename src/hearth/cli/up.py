@@ -21,7 +21,7 @@ import msgspec
 from hearth.cli.children import Child, adopt, command_of, start
 from hearth.data_directory import DataDirectory, be_the_only_one, open_directory
 from hearth.domain.errors import Unavailable
-from hearth.settings import Settings
+from hearth.settings import Settings, load
 
 _RUNTIMES = {
     "docker": "each instance in a container (docker)",
@@ -30,6 +30,8 @@ _RUNTIMES = {
 }
 ROLES = ("spawner", "server", "agent")
 READY_SECONDS = 30.0
+# How long tasks wait for something that does not come by itself before the operator hears of it.
+STUCK_SECONDS = 3.0
 # A role that lives this long has recovered: its next end is restarted at once.
 HEALTHY_SECONDS = 30.0
 PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -56,6 +58,7 @@ class _Role:
 class _Up:
     def __init__(self, settings: Settings, leave_running: bool) -> None:
         self._settings = settings
+        self._without_options = load({"data": settings.data})
         self._leave_running = leave_running
         self._directory = open_directory(settings.data)
         self._roles = {name: _Role(name) for name in ROLES}
@@ -78,6 +81,7 @@ class _Up:
             self._adopt()
             jobs = [asyncio.create_task(self._keep(role)) for role in self._roles.values()]
             jobs.append(asyncio.create_task(self._announce_and_wait(stop)))
+            jobs.append(asyncio.create_task(self._tell_stuck()))
             try:
                 done, _ = await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
                 for job in done:
@@ -144,8 +148,21 @@ class _Up:
                 *("--host", self._settings.host),
                 *("--api-port", str(api)),
                 *("--storage-port", str(storage)),
+                *self._told("specification_aliases", "unknown_hardware"),
             ]
-        return [*common, "--runtime", self._settings.runtime, "--node-cores", str(self._settings.node_cores)]
+        cores = str(self._settings.node_cores)
+        of_node = self._told("node_specification_key", "node_cpu_model", "node_gpus", "node_ssd")
+        return [*common, "--runtime", self._settings.runtime, "--node-cores", cores, *of_node]
+
+    def _told(self, *names: str) -> list[str]:
+        """Return the options that set what a role would not find out by itself, from HEARTH_* or hearth.toml."""
+        told: list[str] = []
+        for name in names:
+            value = getattr(self._settings, name)
+            if value != getattr(self._without_options, name):
+                text = ",".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+                told.append(f"--{name.replace('_', '-')}={text}")
+        return told
 
     async def _keep(self, role: _Role) -> None:
         """Start the role, and again whenever it ends, with a growing pause."""
@@ -236,6 +253,27 @@ class _Up:
         python = shlex.quote(_shown(Path(sys.executable)))
         print(f"Next: {python} -c \"import qarnot; print(qarnot.Connection('{configuration}').profiles_names())\"")
         print("Ctrl-C ends it.", flush=True)
+
+    async def _tell_stuck(self) -> None:
+        """Say what waits and will not go on by itself, once each time that it lasts."""
+        since: dict[str, float] = {}
+        told: set[str] = set()
+        while True:
+            now = time.monotonic()
+            stuck = self._stuck()
+            since = {sentence: since.get(sentence, now) for sentence in stuck}
+            told &= stuck
+            for sentence in sorted(stuck - told):
+                if now - since[sentence] >= STUCK_SECONDS:
+                    told.add(sentence)
+                    print(f"hearth: tasks wait that need help: {sentence} (GET /tasks/ID/why)", file=sys.stderr)
+            await asyncio.sleep(0.5)
+
+    def _stuck(self) -> set[str]:
+        try:
+            return set(msgspec.json.decode(self._directory.stuck.read_bytes(), type=dict[str, int]))
+        except (FileNotFoundError, msgspec.MsgspecError):
+            return set()
 
     # Ending ------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from hearth.control.claim import SHAPES
 from hearth.control.hardware import machine_in
 from hearth.domain.demand import Shape
 from hearth.domain.quota import Share
-from hearth.scheduler.why import STUCK, Kind, Reason, reason
+from hearth.scheduler.why import Kind, Reason, reason
 from hearth.store.door import Store
 from hearth.store.queries import node_kinds, queue, waits
 
@@ -109,8 +109,8 @@ class Waits:
     def _show_stuck(self, reasons: Iterable[Reason]) -> None:
         stuck: dict[str, int] = {}
         for found in reasons:
-            if found.code in STUCK:
-                stuck[found.message] = stuck.get(found.message, 0) + 1
+            if sentence := found.needs_help:
+                stuck[sentence] = stuck.get(sentence, 0) + 1
         if stuck != self._shown:
             self._shown = stuck
             self._show(stuck)

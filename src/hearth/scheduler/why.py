@@ -32,9 +32,6 @@ class Code(StrEnum):
     POOL_FULL = "POOL_FULL"  # for tasks in pools
 
 
-# What does not pass by itself: somebody must do something.
-STUCK: Final = frozenset({Code.NO_NODES, Code.NODE_UNREACHABLE, Code.NO_NODE_FITS, Code.IMAGE_NEEDS_DOCKER})
-
 Numbers = Mapping[str, float | str]
 
 
@@ -45,6 +42,18 @@ class Reason:
     code: Code
     message: str
     numbers: Numbers = field(default_factory=dict)
+
+    @property
+    def needs_help(self) -> str:
+        """What an operator should hear, in words that stay while the reason does; "" when it passes by itself."""
+        match self.code:
+            case Code.NO_NODES | Code.NODE_UNREACHABLE:
+                return "no node that could run them is here"
+            case Code.NO_NODE_FITS | Code.IMAGE_NEEDS_DOCKER:
+                return self.message
+            case Code.QUOTA_CORES if float(self.numbers["needed"]) > float(self.numbers["limit"]):
+                return self.message
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
