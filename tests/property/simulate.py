@@ -140,7 +140,7 @@ class Simulation:
         node = self.nodes.get(machine.name)
         if machine.ends_leases:
             return True
-        return node is not None and node.logic.lease_until is not None and not node.came_too_late
+        return node is not None and machine.lease_until is not None and not node.came_too_late
 
     def _started(self, machine: Machine, run: Any) -> None:
         self.note(f"{machine.name} starts {run.key}")

@@ -20,7 +20,7 @@ from tests.property.cluster.snapshots import BUCKET
 
 Ask = Callable[[str, Callable[[Server], Any]], Awaitable[Any]]
 # What may happen next, and how often it usually does.
-ACTIONS = {"snapshot": 2.0, "snapshot_often": 1.5, "push": 2.0, "submit_twice": 2.0, "run_again": 1.5}
+ACTIONS = {"snapshot": 6.0, "snapshot_often": 3.0, "push": 4.0, "submit_twice": 2.0, "run_again": 1.5}
 
 
 @dataclass(slots=True)
@@ -57,7 +57,8 @@ class Users:
         if name == "submit_twice":
             await self._submit_twice(accounts)
         elif self._tasks:
-            task = self._chance.choice(list(self._tasks))
+            newest = list(self._tasks)[-3:]  # which may still run
+            task = self._chance.choice(newest if self._chance.random() < 0.7 else list(self._tasks))
             await getattr(self, f"_{name}")(task, self._tasks[task])
 
     def _may(self, task: str, answer: object, *refusals: type[HearthError]) -> None:
@@ -89,7 +90,9 @@ class Users:
         else:
             self._count += 1
             key = f"key-{self._count}"
-            new = submit.NewTask(key, None, "any", RangeSet.count(1), TaskSpec(snapshot_bucket=BUCKET), f"keyed-{self._count}")
+            new = submit.NewTask(
+                key, None, "any", RangeSet.count(1), TaskSpec(snapshot_bucket=BUCKET), f"keyed-{self._count}"
+            )
             self._keyed[key] = _Keyed(chance.choice(accounts), new)
         keyed = self._keyed[key]
         copies = [replace(keyed.new, uuid=f"{keyed.new.uuid}-{chance.getrandbits(40):x}") for _ in range(2)]
