@@ -259,7 +259,7 @@ def test_a_filter_is_made_simple_before_it_is_used() -> None:
         ),
         (
             {"operator": "Like", "field": "name", "value": "a(b"},
-            "filter.value: the pattern 'a(b' has a '(' without its ')'",
+            "filter.value: the pattern 'a(b' is no regular expression that is possible here: missing ): a(b",
         ),
         (
             {"operator": "LessThan", "field": "name", "value": None},

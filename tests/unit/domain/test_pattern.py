@@ -8,25 +8,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hearth.domain.pattern import KEPT_STATES, Pattern, PatternRefused
+from hearth.domain.pattern import Pattern, PatternRefused
 
 _pieces = st.recursive(
     st.sampled_from(
-        ["a", "b", "C", "1", " ", "\n", ".", r"\d", r"\w", r"\S", "[ab]", "[^a]", "[a-c1]", r"[\d-]", r"\.", "(?:)"]
+        ["a", "b", "C", "1", " ", ".", r"\d", r"\w", r"\S", "[ab]", "[^a]", "[a-c1]", r"\.", "\\\\", "(?:)"]
     ),
     lambda inner: st.one_of(
         st.tuples(inner, inner).map("".join),
         st.tuples(inner, inner).map(lambda two: f"({two[0]}|{two[1]})"),
-        st.tuples(inner, st.sampled_from(["*", "+", "?", "{2}", "{1,2}", "{1,}", "{,2}", "*?", "{0}"])).map(
+        st.tuples(inner, st.sampled_from(["*", "+", "?", "{2}", "{1,2}", "{1,}", "*?", "{0}"])).map(
             lambda two: f"(?:{two[0]}){two[1]}"
         ),
     ),
     max_leaves=6,
 )
-patterns = st.tuples(st.sampled_from(["", "^", "(?i)", "(?i)^"]), _pieces, st.sampled_from(["", r"\Z"])).map("".join)
+# A quantifier that speaks of the last of several letters is what a prefix must look out for.
+_ends = st.sampled_from(["", "a?", "b*", "C+", "1{2}", "a{0}", ".*", r"\.?", "$"])
+patterns = st.tuples(st.sampled_from(["", "^", "(?i)", "(?i)^", "^ab", r"^a\."]), _pieces | st.just(""), _ends).map(
+    "".join
+)
 
 
-@given(patterns, st.lists(st.text(st.sampled_from("abcABC1 .-\n"), max_size=6), max_size=8))
+@given(patterns, st.lists(st.text(st.sampled_from("abcABC1 .-\\"), max_size=6), max_size=8))
 def test_they_find_what_pythons_expressions_find(text: str, subjects: list[str]) -> None:
     pattern = Pattern(text)
     for subject in subjects:
@@ -41,10 +45,13 @@ def test_they_find_what_pythons_expressions_find(text: str, subjects: list[str])
     ("text", "prefix", "is_prefix", "literal"),
     [
         ("abc", "", False, "abc"),
+        (r"a\.c", "", False, "a.c"),
         ("^abc", "abc", True, None),
         (r"^a\.b-.*", "a.b-", True, None),
         ("^abc$", "abc", False, None),
-        ("^abc?", "ab", True, None),
+        ("^abc?", "ab", False, None),
+        (r"^ab\.*", "ab", False, None),
+        ("^abc+", "abc", False, None),
         ("^ab|c", "", False, None),
         ("(?i)^ab1", "", False, None),
         ("^", "", False, None),
@@ -56,51 +63,35 @@ def test_what_an_index_can_use_is_known(text: str, prefix: str, is_prefix: bool,
     assert (pattern.prefix, pattern.is_prefix, pattern.literal) == (prefix, is_prefix, literal)
 
 
+# With an engine that tries again and again each of these would take longer than the machine lives.
 @pytest.mark.parametrize(
     "text", ["^(a+)+$", "(a|a)*b", "(?:a*)*" * 20 + "b", "(a|b)*a(a|b){9}$", "(x+x+)+y", "([a-z]+)*!"]
 )
-def test_no_pattern_takes_more_than_the_text_is_long(text: str) -> None:
-    pattern = Pattern(text)
-    pattern.search("a" * 2000 + "-")
-    first = pattern.work
-    pattern.search("a" * 2000 + "-")
-    assert first < 500_000
-    assert pattern.work - first == 2002  # one step for each character, once its states are known
-
-
-def test_states_that_are_forgotten_are_made_again() -> None:
-    text = "(a|b)*a(a|b){12}$"
-    subject = "".join("ab"[(n * n // 7 + n // 3) % 2] for n in range(3 * KEPT_STATES))
-    pattern = Pattern(text)
-    for end in (*range(60), len(subject)):
-        assert pattern.search(subject[:end]) is (end > 12 and subject[end - 13] == "a")
+def test_no_pattern_tries_again_and_again(text: str) -> None:
+    assert not Pattern(text).search("a" * 100_000 + "-")
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("(", "has a '(' without its ')'"),
-        (")", "has a ')' without its '('"),
-        ("[a", "has a '[' without its ']'"),
-        ("*a", r"has a '*' with nothing before it to repeat; write \* for the character"),
-        ("a**", "repeats a repetition; put the inner one into (?:...)"),
-        ("a*+", "repeats a repetition; put the inner one into (?:...)"),
-        ("^*", "repeats '^' or '$'"),
-        ("a\\", "has a '\\' at its end"),
-        (r"(a)\1", r"has '\1', which is not possible here: \d, \w, \s, \A and \Z are"),
-        (r"\bword", r"has '\b', which is not possible here: \d, \w, \s, \A and \Z are"),
-        ("(?=a)", "has '(?=a': groups are (...), (?:...) and (?P<name>...), and (?i) can stand at the beginning"),
-        ("(?P<a", "has a group whose name is not ended by '>'"),
-        (r"\x4", r"has '\x4', which is no character"),
-        ("[z-a]", "has a range that begins with 'z' and has no end after it"),
-        ("a{3,2}", "has '{3,2}', which ends before it begins"),
-        ("a{1000}", "repeats more than 500 times"),
-        ("(a{100}){100}", "is too large: written out it has more than 500 steps"),
-        ("(" * 51 + ")" * 51, "has groups nested deeper than 50"),
-        ("a" * 1001, "has 1001 characters, at most 1000 are possible"),
+        ("(", "missing ): ("),
+        (")", "unexpected ): )"),
+        ("[a", "missing ]: [a"),
+        ("*a", "no argument for repetition operator: *"),
+        ("a\\", "trailing \\"),
+        (r"(a)\1", r"invalid escape sequence: \1"),
+        ("(?=a)", "invalid perl operator: (?="),
+        ("[z-a]", "invalid character class range: z-a"),
+        ("a{1001}", "invalid repetition size: {1001}"),
+        ("((a{1000}){1000}){1000}", "invalid repetition size: {1000}"),
     ],
 )
 def test_what_is_no_pattern_here_is_refused_with_the_reason(text: str, reason: str) -> None:
     with pytest.raises(PatternRefused) as refused:
         Pattern(text)
-    assert str(refused.value) == reason
+    assert str(refused.value) == f"is no regular expression that is possible here: {reason}"
+
+
+def test_a_long_pattern_is_refused() -> None:
+    with pytest.raises(PatternRefused, match=r"^has 1001 characters, at most 1000 are possible$"):
+        Pattern("a" * 1001)
