@@ -94,6 +94,8 @@ class SnapshotParts:
 
     def run_ended(self, key: Key) -> None:
         """The run is over: what of it was not begun will not be."""
+        if not self._waiting:
+            return
         for part_id in [part_id for part_id in self._waiting if part_id[1] == key]:
             self._end(self._parts[part_id], error=ENDED_BEFORE)
         self._waiting = deque(part_id for part_id in self._waiting if part_id[1] != key)
