@@ -33,11 +33,19 @@ _TOLD: Final = 10
 class BodyReader(Generic[T]):
     """Reads one kind of message."""
 
-    def __init__(self, message: type[T], *, silent: frozenset[str] = frozenset(), may_be_empty: bool = False) -> None:
+    def __init__(
+        self,
+        message: type[T],
+        *,
+        silent: frozenset[str] = frozenset(),
+        may_be_empty: bool = False,
+        may_be_null: bool = False,
+    ) -> None:
         self.message = message
         self._decoder = msgspec.json.Decoder(message)
         self._shape = shape_of(message, silent)
         self._may_be_empty = may_be_empty
+        self._may_be_null = may_be_null
 
     def read(self, body: bytes | msgspec.Raw, unknown: dict[Unknown, None]) -> T:
         """Return the message; raise `Invalid` naming the field that is wrong; note fields that are unknown."""
@@ -50,7 +58,7 @@ class BodyReader(Generic[T]):
                 return self._empty()
             raise not_json(error) from None
         told = loads(body)
-        if told is None and self._may_be_empty:
+        if told is None and self._may_be_null:
             return self.message()
         value = self._shape.fold(told, "", unknown)
         try:

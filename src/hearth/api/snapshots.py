@@ -18,7 +18,7 @@ from hearth_client.messages.snapshots import PeriodicSnapshot, Snapshot, Snapsho
 from hearth_client.messages.task_status import TaskError
 from hearth_client.messages.times import format_date
 
-_ONCE: Final = BodyReader(UniqueSnapshot, may_be_empty=True)
+_ONCE: Final = BodyReader(UniqueSnapshot, may_be_empty=True, may_be_null=True)
 _PERIODIC: Final = BodyReader(PeriodicSnapshot)
 _STATES: Final = {
     SnapshotState.TRIGGERED: "Triggered",
