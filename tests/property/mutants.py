@@ -46,6 +46,9 @@ BYTEWISE = "test_output.test_the_stream_is_what_writing_byte_by_byte_would_make"
 CUT = "test_output.test_a_cut_falls_between_characters_and_lets_the_rest_come"
 REFERENCES = "test_command.test_known_references_become_their_values_and_nothing_else_changes"
 LEFT = "test_quota.test_what_is_left_fits_and_one_more_does_not"
+WITHIN = "test_plan.test_a_plan_stays_within_rooms_quotas_and_constraints"
+IDLE = "test_plan.test_nothing_that_fits_is_left_while_there_is_room"
+FIT, SHARED, HARDWARE = "scheduler/fit.py", "scheduler/plan.py", "domain/hardware.py"
 SNAPSHOT = "domain/snapshot.py"
 SNAPSHOTS = "test_snapshot.test_a_snapshot_is_what_its_parts_are"
 
@@ -62,7 +65,7 @@ MUTANTS = [
     Mutant("no fence", INSTANCE, "if attempt != instance.attempt or not", "if not", BELIEVED),
     Mutant("the end is not fenced", INSTANCE, " or not instance.state.is_live:", ":", BELIEVED),
     Mutant("a claim of anything", INSTANCE, "is not InstanceState.WAITING:", "is None:", BELIEVED),
-    Mutant("a loss counts as a failure", INSTANCE, "losses=instance.losses + 1)", "losses=instance.losses + 1, failures=9)", BELIEVED),
+    Mutant("a loss counts as a failure", INSTANCE, "losses=instance.losses + counts)", "losses=instance.losses + counts, failures=9)", BELIEVED),
     Mutant("one loss too many", INSTANCE, "gone.losses <= event", "gone.losses - 1 <= event", BELIEVED),
     Mutant("a cancelled instance succeeds", INSTANCE, "is InstanceState.CANCELLING:\n        return replace(measured",
            "is None:\n        return replace(measured", BELIEVED),
@@ -103,6 +106,16 @@ MUTANTS = [
     Mutant("cores are rounded up", QUOTA, "/ cores_each + 1e-9", "/ cores_each + 0.5", LEFT),
     Mutant("the looser quota counts", QUOTA, "left = min(left", "left = max(left", LEFT),
     Mutant("less than nothing", QUOTA, "max(0, left)", "left", LEFT),
+    Mutant("constraints are not looked at", FIT, " or unmet(shape, room.machine):", ":", WITHIN),
+    Mutant("images go anywhere", FIT, "(shape.needs_image and not room.takes_images)", "False", WITHIN),
+    Mutant("a GPU is nowhere", HARDWARE, "hardware.gpu is not (machine.gpus > 0)", "not (machine.gpus > 0)", WITHIN),
+    Mutant("memory is without end", FIT, "return times if memory_bytes <= 0 else", "return times if True else", WITHIN),
+    Mutant("what was given is still free", SHARED, "rooms[node_id] = rooms[node_id].without(", "rooms[node_id].without(", WITHIN),
+    Mutant("a share stays what it was", SHARED, "shares[account] = shares[account].holding(took, task.shape.cores)", "pass", WITHIN),
+    Mutant("one turn is all", SHARED, "if took == most and left == 0 and took < len(task.waiting):", "if False:", IDLE),
+    Mutant("an account that had a turn is done", SHARED, "        if queue:\n            heapq", "        if False:\n            heapq", IDLE),
+    Mutant("classes are mixed", SHARED, "return self.shape.scheduling, -self.priority", "return 0, -self.priority",
+           "test_plan.test_a_higher_class_is_never_held_up_by_a_lower_one"),
     Mutant("a specification that changes by itself", SPEC, "    secrets_by_prefix: tuple[str, ...] = ()",
            "    secrets_by_prefix: tuple[str, ...] = ()\n\n    def __post_init__(self) -> None:\n"
            "        object.__setattr__(self, 'tags', tuple(dict.fromkeys(self.tags)) + ('x',))",
@@ -115,6 +128,7 @@ MUTANTS = [
 ]  # fmt: skip
 
 
+PARTS, ONCE, CLEAN_UP = "control/snapshot_parts.py", "control/once.py", "control/clean_up.py"
 REPORT, SYNC, CHANGES, LOGIC = "control/report.py", "control/sync.py", "control/changes.py", "agent/logic.py"
 STORE_OUTPUT = "control/store_output.py"
 OUTBOX = "agent/outbox.py"
@@ -138,6 +152,13 @@ CLUSTER_MUTANTS = [
     Mutant("leases end early", SYNC, "nodes.with_lease_over(connection, now)", "nodes.with_lease_over(connection, now + 50_000_000)", LAWS),
     Mutant("the agent never gives up", LOGIC, "mono >= self._lease_until", "False", LAWS),
     Mutant("a report that failed is forgotten", OUTBOX, "self.outputs.extendleft(reversed(report.outputs))", "pass", LAWS),
+    Mutant("the end of an earlier boot's lease is forgotten", LOGIC, "self._lease_until = max(until, mono + ASK_FIRST_SECONDS)", "pass", LAWS),
+    Mutant("what was given up takes room when it is confirmed", LOGIC, "if attempt.phase is not Phase.ENDED:\n            self.room.use", "if True:\n            self.room.use", LAWS),
+    Mutant("snapshots wait for attempts that are over", PARTS, "    parts.close_all(ENDED_FIRST)", "    pass", LAWS),
+    Mutant("late attempts tell of snapshots", REPORT, "if instance.attempt != item.attempt or not instance.state.is_live:", "if False:", LAWS),
+    Mutant("a key is not remembered", ONCE, "requests.put(connection, account_id, request.row_key, told)", "pass", LAWS),
+    Mutant("a deadline ends what has begun", CLEAN_UP, "task is not None and task.requeued == 0 and len(task.progress.waiting) == task.progress.total", "task is not None and task.progress.waiting", LAWS),
+    Mutant("tasks go before their time", "store/queries/clean_up.py", "tasks.c.expires_at <= now,", "tasks.c.expires_at <= now + 20_000_000,", LAWS),
     Mutant("a found run of a cancelled task is unknown", DOOR, "missing |= {stop.task for stop in difference.stops if stop.cancelled}", "pass", LAWS),
 ]  # fmt: skip
 

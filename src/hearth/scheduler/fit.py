@@ -31,9 +31,14 @@ class NodeRoom:
         """Answer whether it would take anything at all."""
         return self.cores > TINY or self.ahead > 0
 
+    def at_once(self, cores: float, memory_bytes: int) -> int:
+        """Return how many instances of this size would run at once."""
+        times = _times(self.cores, cores)
+        return times if memory_bytes <= 0 else min(times, max(0, self.memory_bytes) // memory_bytes)
+
     def without(self, count: int, cores: float, memory_bytes: int) -> NodeRoom:
         """Return the room after `count` instances of this size were given to the node."""
-        on_cores = min(count, _times(self.cores, cores))
+        on_cores = min(count, self.at_once(cores, memory_bytes))
         return replace(
             self,
             cores=max(0.0, self.cores - on_cores * cores),
@@ -46,10 +51,7 @@ def fits_now(room: NodeRoom, shape: Shape) -> int:
     """Return how many instances of this shape the node would take."""
     if (shape.needs_image and not room.takes_images) or unmet(shape, room.machine):
         return 0
-    times = _times(room.cores, shape.cores)
-    if shape.memory_bytes > 0:
-        times = min(times, max(0, room.memory_bytes) // shape.memory_bytes)
-    return times + room.ahead
+    return room.at_once(shape.cores, shape.memory_bytes) + room.ahead
 
 
 def _times(have: float, each: float) -> int:

@@ -35,6 +35,10 @@ def test_what_was_given_takes_cores_first_and_then_the_queue():
     assert NodeRoom(1, 2, GIB, ahead=3).without(4, 1, GIB // 4) == NodeRoom(1, 0, GIB // 2, ahead=1)
 
 
+def test_what_finds_no_memory_is_queued_however_many_cores_are_free():
+    assert NodeRoom(1, 4, GIB, ahead=3).without(3, 1, GIB) == NodeRoom(1, 3, 0, ahead=1)
+
+
 def test_what_the_machine_does_not_have_does_not_fit():
     room = NodeRoom(1, 2, GIB, machine=SMALL)
     assert fits_now(room, Shape(1, 0, hardware=Hardware(gpu=False, specifications=("",)))) == 2
