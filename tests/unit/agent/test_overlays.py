@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -12,11 +14,16 @@ import pytest
 from hearth.agent.disk import DiskRules
 from hearth.agent.folders import remove
 from hearth.agent.link import Link
+from hearth.agent.loop import Agent
 from hearth.agent.manifest import SHOWN, Manifest
 from hearth.agent.mounts import Mounts
 from hearth.agent.resources import Method, Resources
 from hearth.agent.results import select
+from hearth.agent.runtime.base import Runtime
+from hearth.wire import agent as wire
 from hearth.wire.agent import ResourceFile
+from tests.unit.agent.test_loop import OFFER, Machine, a_lease, a_work, eventually
+from tests.unit.agent.test_loop import Server as Loop
 
 TASK = 1
 RULES = DiskRules(overlays=True, free_bytes=0)
@@ -140,3 +147,23 @@ def test_a_node_that_may_not_mount_says_why_it_copies(tmp_path: Path, monkeypatc
     made = Resources(tmp_path, cast(Link, Server()), DiskRules(overlays=False))
     assert made.method is Method.COPY
     assert made.details == "each run gets copies of its resources (runs do not see what the agent mounts)"
+
+
+async def test_an_overlay_whose_run_cannot_be_written_down_is_taken_away(node: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(folder: str, manifest: Manifest) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("hearth.agent.preparing.write_manifest", full)
+    server, machine = Loop(), Machine()
+    server.listing = Server().resources
+    agent = Agent(
+        node="n", boot=1, offer=OFFER, root=node, link=cast(Link, server), runtime=cast(Runtime, machine), disk=RULES
+    )
+    server.blob = Server().blob  # type: ignore[method-assign]
+    running = asyncio.create_task(agent.run())
+    server.says(works=[a_work(resources=[wire.Resource("bucket")])], leases=[a_lease()])
+    await eventually(lambda: server.ended)
+    await eventually(lambda: not agent.logic.attempts and not Mounts().below(node))
+    agent.leave()
+    await running
+    assert server.ended[(1, 0, 1)].returned
