@@ -18,9 +18,10 @@ from benchmarks.hearth_up import Platform, platform
 from hearth_client.follow import follow
 from hearth_client.http import HttpClient
 
-# The run marks each line with its clock, and pauses 0.1 s and a bit.
+# The run marks each line with its clock, and pauses 0.1 s and a bit, so that lines meet the agent's looks anywhere.
 _WRITER = """
 import time
+time.sleep(2)  # until all followers are there
 for n in range({lines}):
     print(time.time(), flush=True)
     time.sleep(0.1 + 0.05 * (n * 0.618 % 1))

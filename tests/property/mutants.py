@@ -51,6 +51,7 @@ IDLE = "test_plan.test_nothing_that_fits_is_left_while_there_is_room"
 FIT, SHARED, HARDWARE = "scheduler/fit.py", "scheduler/plan.py", "domain/hardware.py"
 SNAPSHOT = "domain/snapshot.py"
 SNAPSHOTS = "test_snapshot.test_a_snapshot_is_what_its_parts_are"
+BUNDLE, BUNDLED = "domain/bundle.py", "test_bundle.test_a_bundle_reads_as_its_rows_did"
 
 MUTANTS = [
     Mutant("ranges that touch stay apart", RANGES, "low <= result[-1][1] + 1", "low <= result[-1][1]", SETS),
@@ -125,6 +126,8 @@ MUTANTS = [
     Mutant("an end is no news of a snapshot", SNAPSHOT, "files=self.files + files,\n            is_heard_of=True", "files=self.files + files", SNAPSHOTS),
     Mutant("a snapshot is due at once", SNAPSHOT, "// step + 1)", "// step)",
            "test_snapshot.test_the_next_one_is_a_whole_number_of_intervals_after_the_submission_and_the_first_to_come"),
+    Mutant("a bundle joins what two attempts wrote", BUNDLE, "(whole[-1].number, whole[-1].attempt, end) == chunk[1:3] + (chunk.instance_start,)", "(whole[-1].number, end) == (chunk.number, chunk.instance_start)", BUNDLED),
+    Mutant("a bundle forgets where its chunks begin", BUNDLE, "        begin += size\n    return found", "        begin += 0\n    return found", BUNDLED),
 ]  # fmt: skip
 
 
