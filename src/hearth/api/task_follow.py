@@ -48,7 +48,7 @@ class TaskFollow(Controller):
 
     @get("/events")
     async def events(self, request: ApiRequest, ident: PathText) -> Stream:
-        """What happens to the task: its states, progress, retries, losses, failures, snapshots."""
+        """What happens to the task: its states, progress, retries, losses, failures."""
         after = _line(request.headers.get("last-event-id"))
         messages = await follow.events(
             site_of(request), caller(request).id, ident, after=after, from_now=_from_now(request)
