@@ -109,7 +109,7 @@ MUTANTS = [
     Mutant("less than nothing", QUOTA, "max(0, left)", "left", LEFT),
     Mutant("constraints are not looked at", FIT, " or unmet(shape, room.machine):", ":", WITHIN),
     Mutant("images go anywhere", FIT, "(shape.needs_image and not room.takes_images)", "False", WITHIN),
-    Mutant("a GPU is nowhere", HARDWARE, "hardware.gpu is not (machine.gpus > 0)", "not (machine.gpus > 0)", WITHIN),
+    Mutant("a GPU is nowhere", HARDWARE, "hardware.gpu is not (machine.gpus > 0):", "machine.gpus < 0:", WITHIN),
     Mutant("memory is without end", FIT, "return times if memory_bytes <= 0 else", "return times if True else", WITHIN),
     Mutant("what was given is still free", SHARED, "rooms[node_id] = rooms[node_id].without(", "rooms[node_id].without(", WITHIN),
     Mutant("a share stays what it was", SHARED, "shares[account] = shares[account].holding(took, task.shape.cores)", "pass", WITHIN),
