@@ -60,10 +60,12 @@ def require_floor(folder: Path, rules: DiskRules) -> None:
         raise OSError(errno.ENOSPC, told)
 
 
-def look(folder: Path, rules: DiskRules) -> str | None:
-    """Try what runs need of the disk; return what is wrong, or None."""
+def look(folder: Path, rules: DiskRules, *, by_writing: bool) -> str | None:
+    """See whether the disk can take what runs write, or try it; return what is wrong, or None."""
     try:
         require_floor(folder, rules)
+        if not by_writing:
+            return None
         probe = folder / "disk-probe"
         probe.write_bytes(bytes(4096))
         probe.unlink()

@@ -210,10 +210,11 @@ class Logic(Held):
         attempt = self.attempts.get(key)
         if attempt is None or attempt.phase is not Phase.QUEUED:
             return []
-        if files is not None:
-            _note(attempt, files)
         attempt.phase = Phase.READY
         self._ready.append(key)
+        if files is None:
+            return self._admit()
+        _note(attempt, files)
         # Resources that were pushed while it was filled come before its start, or at least soon after.
         return [*self.versions.push(key[0], [attempt]), *self._admit()]
 

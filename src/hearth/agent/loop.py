@@ -452,7 +452,10 @@ class Agent:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             mono = time.monotonic()
-            self._look_at_disk(mono, await asyncio.to_thread(look, self._root, self._disk))
+            # Writing waits for the journal whenever somebody syncs, so it is tried only if something was wrong.
+            by_writing = self.logic.room.should_look(mono)
+            wrong = await asyncio.to_thread(look, self._root, self._disk, by_writing=by_writing)
+            self._look_at_disk(mono, wrong)
             if mono - swept >= SWEEP_SECONDS:
                 swept = mono
                 self._resources.cache.sweep()

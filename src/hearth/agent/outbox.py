@@ -39,8 +39,9 @@ class Outbox:
 
     def is_empty(self, is_held_back: Callable[[Key], bool]) -> bool:
         """Answer whether nothing can be told now; ends that are held back cannot."""
-        waits = self.started or self.outputs or self.exited
-        return not waits and all(is_held_back(key) for key in self.ended)
+        if self.started or self.outputs or self.exited:
+            return False
+        return not self.ended or all(is_held_back(key) for key in self.ended)
 
     def add_output(self, piece: wire.Output) -> None:
         """Tell a piece of output; pieces of one stream come in order."""
