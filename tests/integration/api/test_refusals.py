@@ -67,7 +67,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestSite]:
         ({"retrySettings": {"maxTotalRetries": -1}}, "retrySettings.maxTotalRetries: -1 is not between"),
         (
             {"retrySettings": {"maxPerInstanceRetries": 1}, "maxRetriesPerInstance": 2},
-            "maxRetriesPerInstance: give it or retrySettings.maxPerInstanceRetries, not both",
+            "maxRetriesPerInstance: is the older way to say it: give it or retrySettings, not both",
         ),
         ({"hardwareConstraints": [{"discriminator": "Fast"}]}, "hardwareConstraints[0].discriminator: 'Fast' is none"),
         (
