@@ -16,7 +16,7 @@ HOLD_50_MB = "mkfifo gate; (sleep 1000 < gate) & dd if=/dev/zero of=gate bs=50M 
 
 
 def test_a_short_run_tells_what_it_used(each_platform: Platform, anyone: Account) -> None:
-    task = anyone.run(f"{ONE_SECOND}; dd if=/dev/zero of=/dev/null bs=50M count=1; exit 0", shell=True)
+    task = anyone.run(f"dd if=/dev/zero of=/dev/null bs=50M count=1; {ONE_SECOND}; exit 0", shell=True)
     [done] = task["completedInstances"]
     assert done["state"] == "Success", done
     assert 40 <= done["peakMemoryMB"] < 500

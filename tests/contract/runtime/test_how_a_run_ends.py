@@ -127,7 +127,7 @@ async def test_an_agent_that_returns_learns_of_an_end_while_it_was_away(machine:
 
 
 async def test_an_agent_that_returns_measures_what_ran_without_it(machine: Machine) -> None:
-    work = "(ulimit -t 1; while :; do :; done); dd if=/dev/zero of=/dev/null bs=50M count=1"
+    work = "dd if=/dev/zero of=/dev/null bs=50M count=1; (ulimit -t 1; while :; do :; done)"
     async with machine.agent() as first:
         spec = first.spec("task.0.1", "sh", "-c", f"mkfifo gate; chmod 666 gate; {work}; echo up; cat gate")
         await first.runtime.start([spec])
