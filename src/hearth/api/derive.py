@@ -29,22 +29,22 @@ class Derive(Controller):
     path = "/tasks"
     tags = ["tasks"]
 
-    @post("/{ident:str}/retry", status_code=200, opt={"body": TaskSubmit})
+    @post("/{ident:str}/retry", status_code=200, opt={"body": TaskSubmit, "may_be_empty": True})
     async def retry(self, request: ApiRequest, ident: PathText) -> Response[Created]:
         """Run the failed instances again, as a new task."""
         return await _again(request, ident, Again.RETRY)
 
-    @post("/{ident:str}/recover", status_code=200, opt={"body": TaskSubmit})
+    @post("/{ident:str}/recover", status_code=200, opt={"body": TaskSubmit, "may_be_empty": True})
     async def recover(self, request: ApiRequest, ident: PathText) -> Response[Created]:
         """Run the failed and the cancelled instances again, as a new task."""
         return await _again(request, ident, Again.RECOVER)
 
-    @post("/{ident:str}/resume", status_code=200, opt={"body": TaskSubmit})
+    @post("/{ident:str}/resume", status_code=200, opt={"body": TaskSubmit, "may_be_empty": True})
     async def resume(self, request: ApiRequest, ident: PathText) -> Response[Created]:
         """Run the cancelled instances again, as a new task."""
         return await _again(request, ident, Again.RESUME)
 
-    @post("/{ident:str}/clone", status_code=200, opt={"body": TaskSubmit})
+    @post("/{ident:str}/clone", status_code=200, opt={"body": TaskSubmit, "may_be_empty": True})
     async def clone(self, request: ApiRequest, ident: PathText) -> Response[Created]:
         """Run the whole task again, as a new one."""
         return await _again(request, ident, Again.CLONE)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from hearth.api.idempotency import LONGEST
+from hearth.api.idempotency import NAME as KEY_HEADER
+from hearth.api.outer import READ_ONLY_HEADER, may_look
 from hearth_client.messages.filters import NODE_OPERATORS, VALUE_OPERATORS, VALUES_OPERATORS
 from hearth_client.messages.pages import PageRequest, SearchRequest
 
-READ_ONLY_HEADER: Final = "QarnotReadOnlyRequestForAccount"
 _FILTER: Final = {"$ref": "#/components/schemas/Filter"}
 _ANY: Final[dict[str, Any]] = {}
 
@@ -46,21 +48,50 @@ FILTERS: Final[dict[str, Any]] = {
         "required": ["operator", "field", "values"],
     },
 }
+
+
+def _parameter(name: str, place: str, description: str, **schema: Any) -> dict[str, Any]:
+    return {"name": name, "in": place, "description": description, "schema": {"type": "string", **schema}}
+
+
 _TAG: Final = {
-    "name": "tag",
-    "in": "query",
-    "description": "Only those with one of these tags",
-    "schema": {"type": "array", "items": {"type": "string"}},
+    **_parameter("tag", "query", "Only those with one of these tags", type="array", items={"type": "string"}),
     "style": "form",
     "explode": True,
 }
-_AS_ACCOUNT: Final = {
-    "name": READ_ONLY_HEADER,
-    "in": "header",
-    "description": "Look at what belongs to this account, which granted it",
-    "schema": {"type": "string"},
+_AS_ACCOUNT: Final = _parameter(READ_ONLY_HEADER, "header", "Look at what belongs to this account, which granted it")
+_KEY: Final = _parameter(
+    KEY_HEADER,
+    "header",
+    "A request with a key is carried out once, however often it comes",
+    minLength=1,
+    maxLength=LONGEST,
+    pattern="^[ -~]+$",
+)
+_SINCE: Final = _parameter(
+    "since", "query", "Where to begin, as Hearth-Output-Offset told it", type="integer", minimum=0
+)
+_ATTEMPT: Final = _parameter("attempt", "query", "Only what this attempt wrote", type="integer", minimum=1)
+_FOLLOWING: Final = [
+    _parameter("from", "query", "The first byte or what comes next", enum=["start", "now"]),
+    _parameter("Last-Event-ID", "header", "The event to go on after"),
+]
+_OF_OUTPUT: Final = [
+    _parameter("stream", "query", "Only this one; without it both", enum=["stdout", "stderr"]),
+    _parameter("instance", "query", "Only what this instance writes", type="integer", minimum=0),
+]
+_OUTPUT: Final = "/tasks/{ident}/std"
+_MAKING: Final = frozenset(f"/tasks/{{ident}}/{verb}" for verb in ("retry", "recover", "resume", "clone", "restart"))
+
+# Parameters that are read from the request by hand.
+_BY_HAND: Final[dict[tuple[str, str], list[dict[str, Any]]]] = {
+    ("get", "/tasks"): [_TAG],
+    ("get", "/tasks/summaries"): [_TAG],
+    ("get", "/tasks/{ident}/events"): _FOLLOWING,
+    ("get", "/tasks/{ident}/output"): [*_OF_OUTPUT, *_FOLLOWING],
+    **{("get", f"{_OUTPUT}{name}"): [_SINCE] for name in ("out", "err")},
+    **{("get", f"{_OUTPUT}{name}/{{number}}"): [_SINCE, _ATTEMPT] for name in ("out", "err")},
 }
-_LISTS: Final = ("/tasks", "/tasks/summaries")
 
 
 def with_filters(document: dict[str, Any]) -> None:
@@ -75,16 +106,15 @@ def with_parameters(document: dict[str, Any], open_paths: frozenset[str]) -> Non
     """Name the parameters that are read from the request by hand."""
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            if path in _LISTS and method == "get":
-                operation.setdefault("parameters", []).append(_TAG)
+            more = list(_BY_HAND.get((method, path), []))
+            if makes_tasks(method, path):
+                more.append(_KEY)
             if path not in open_paths and may_look(method, path):
-                operation.setdefault("parameters", []).append(_AS_ACCOUNT)
+                more.append(_AS_ACCOUNT)
+            if more:
+                operation.setdefault("parameters", []).extend(more)
 
 
-def may_look(method: str, path: str) -> bool:
-    """Answer whether an operation only reads, so that it may be asked about another account."""
-    if path.startswith("/secrets-manager/"):
-        return False  # secrets are their account's alone
-    return method.lower() in ("get", "head") or (
-        method.lower() == "post" and path.rstrip("/").endswith(("/search", "/paginate"))
-    )
+def makes_tasks(method: str, path: str) -> bool:
+    """Answer whether an operation makes tasks."""
+    return method.lower() == "post" and (path == "/tasks" or path in _MAKING)

@@ -12,6 +12,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.routes import HTTPRoute
 
 from hearth.api.described import with_filters, with_parameters
+from hearth.api.described_answers import with_answers
 from hearth.api.outer import OPEN_PATHS
 from hearth.api.requests import ApiRequest
 
@@ -52,9 +53,11 @@ def describe(app: Litestar) -> dict[str, Any]:
         for method in handler.http_methods:
             operation = document["paths"][route.path_format or "/"].get(method.lower())
             if operation is not None:
-                operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+                content = {"application/json": {"schema": schema}}
+                operation["requestBody"] = {"required": not handler.opt.get("may_be_empty", False), "content": content}
     with_filters(document)
     with_parameters(document, OPEN_PATHS)
+    with_answers(document, OPEN_PATHS)
     for path in OPEN_PATHS & document["paths"].keys():
         for operation in document["paths"][path].values():
             operation["security"] = []

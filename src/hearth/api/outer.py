@@ -8,7 +8,6 @@ import msgspec
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from hearth.api.described import READ_ONLY_HEADER, may_look
 from hearth.api.paths import fold_path
 from hearth.control.accounts import Account, Accounts
 from hearth.control.viewers import Viewers
@@ -17,6 +16,9 @@ from hearth_client.messages.errors import Error, ErrorDetail
 
 # All that can be asked without a token.
 OPEN_PATHS: Final = frozenset({"/settings", "/versions", "/openapi.json"})
+
+# Names the account that a viewer looks at.
+READ_ONLY_HEADER: Final = "QarnotReadOnlyRequestForAccount"
 
 _BAD_TOKEN: Final = "Bad authentication token"
 _OTHER_ACCOUNT: Final = READ_ONLY_HEADER.lower().encode()
@@ -57,6 +59,15 @@ class Outer:
         if account.id != caller.id and not may_look(method, path):
             raise NotAllowed(f"{method} {path} is not possible for a viewer: {READ_ONLY_HEADER} only looks")
         return account
+
+
+def may_look(method: str, path: str) -> bool:
+    """Answer whether an operation only reads, so that it may be asked about another account."""
+    if path.startswith("/secrets-manager/"):
+        return False  # secrets are their account's alone
+    return method.lower() in ("get", "head") or (
+        method.lower() == "post" and path.rstrip("/").endswith(("/search", "/paginate"))
+    )
 
 
 def caller_of(scope: Scope) -> Account:

@@ -34,7 +34,7 @@ class Snapshots(Controller):
     path = "/tasks"
     tags = ["tasks"]
 
-    @post("/{ident:str}/snapshot", status_code=200, opt={"body": UniqueSnapshot})
+    @post("/{ident:str}/snapshot", status_code=200, opt={"body": UniqueSnapshot | None, "may_be_empty": True})
     async def once(self, request: ApiRequest, ident: PathText) -> Response[Snapshot]:
         """Copy what the running instances have made so far; filters in the body count this once."""
         unknown: dict[Unknown, None] = {}

@@ -23,13 +23,10 @@ _HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
 class TaskFollow(Controller):
-    """Streams that stay open until the task has ended and all of it was told; `end` is the last event.
-
-    They are not in the API's description: whoever calls everything that is in there would wait for ever.
-    """
+    """Streams that stay open until the task has ended and all of it was told; `end` is the last event."""
 
     path = "/tasks/{ident:str}"
-    include_in_schema = False
+    tags = ["output"]
 
     @get("/output")
     async def output(self, request: ApiRequest, ident: PathText) -> Stream:

@@ -41,18 +41,18 @@ class TaskLists(Controller):
         """The same in short."""
         return await _whole(request, ask_for_tags(_tags(request), summaries=True))
 
-    @post("/search", status_code=200, opt={"body": SearchRequest})
+    @post("/search", status_code=200, opt={"body": SearchRequest, "may_be_empty": True})
     async def search(self, request: ApiRequest) -> Response[list[Task]]:
         """The tasks that pass a filter; with `select`, only some fields of each."""
         unknown: dict[Unknown, None] = {}
         return await _whole(request, ask_for_search(await read(request, _search, unknown), rendering(request)), unknown)
 
-    @post("/paginate", status_code=200, opt={"body": PageRequest})
+    @post("/paginate", status_code=200, opt={"body": PageRequest, "may_be_empty": True})
     async def paginate(self, request: ApiRequest) -> Response[Page[Task]]:
         """A page of tasks."""
         return await _paged(request, summaries=False)
 
-    @post("/summaries/paginate", status_code=200, opt={"body": PageRequest})
+    @post("/summaries/paginate", status_code=200, opt={"body": PageRequest, "may_be_empty": True})
     async def paginate_summaries(self, request: ApiRequest) -> Response[Page[TaskSummary]]:
         """A page of tasks in short."""
         return await _paged(request, summaries=True)
