@@ -81,7 +81,7 @@ def _candidates(
             able.append((one, most))
     room = max((most for _, most in able), default=0)  # for the smallest instances there are
     chosen = _in_turns(able)[: min(SHAPES_SERVED, room)]
-    each = -(-2 * room // len(chosen)) if chosen else 0
+    each = -(-room // len(chosen)) + 1 if chosen else 0  # what is left over is the next claim's
     wanting: list[Wanting] = []
     rows: dict[int, TaskRow] = {}
     for one, most in chosen:

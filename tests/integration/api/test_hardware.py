@@ -266,3 +266,23 @@ async def test_why_of_one_instance(site: TestSite, api: httpx.AsyncClient):
     await site.run()
     whole = (await api.get(f"/tasks/{task}/why")).json()
     assert whole["reasons"][0]["code"] == "STAGING"
+
+
+async def test_a_task_that_names_an_image_waits_for_a_node_that_takes_images_where_there_are_some(
+    site: TestSite, api: httpx.AsyncClient
+):
+    plain = msgspec.structs.replace(XEON, runtime="process", takes_images=False)
+    await join(site, EPYC, plain)
+    on_plain = {"discriminator": "Specific", "specificationKey": XEON.specification_key}
+    task = (await api.post("/tasks", json=asking(on_plain))).json()["uuid"]
+
+    async def code() -> str:
+        found: str = (await api.get(f"/tasks/{task}/why")).json()["reasons"][0]["code"]
+        return found
+
+    assert await code() == "NODES_BUSY"
+    named = [{"key": "DOCKER_REPO", "value": "library/alpine"}]
+    assert (await api.put(f"/tasks/{task}", json={"constants": named})).status_code == 200
+    assert await code() == "IMAGE_NEEDS_DOCKER"
+    assert (await api.put(f"/tasks/{task}", json={"constants": []})).status_code == 200
+    assert await code() == "NODES_BUSY"
