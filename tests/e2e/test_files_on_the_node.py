@@ -12,6 +12,7 @@ import pytest
 from hearth.agent.mounts import Mounts
 from tests.services.account import Account
 from tests.services.platform import Platform, platform_with
+from tests.services.process import await_true
 
 _numbers = itertools.count(1)
 LARGE = b"0123456789abcde\n" * (6 << 16)  # 6 MiB: enough for an overlay where overlays can be
@@ -140,3 +141,24 @@ def test_a_node_that_died_with_everything_leaves_no_mount_to_the_next_start(own_
     own_platform.wait(lambda: mounts(own_platform) == [], "nothing stays mounted")
     runs = Path(own_platform.data / "node/runs")
     own_platform.wait(lambda: list(runs.glob("*/upper")) == [], "nothing of the run is left")
+
+
+def test_a_file_that_grows_while_it_is_uploaded_is_in_the_snapshot_as_far_as_it_was(user: Account) -> None:
+    results = named("out")
+    uuid = user.submit(
+        "head -c 16000000 /dev/zero > log; echo begun; i=0; "
+        "while [ $i -lt 3000 ]; do echo line >> log; i=$((i+1)); sleep 0.01; done; sleep 600",
+        shell=True,
+        resultBucket=results,
+    )
+    user.await_stdout(uuid, "begun")
+    name = user.post(f"/tasks/{uuid}/snapshot").json()["id"]
+    path = f"/tasks/{uuid}/snapshot/{name}"
+    await_true(lambda: user.api.get(path).json()["status"] in ("Success", "Failure"), what="it is over", seconds=30)
+    told = user.api.get(path).json()
+    assert (told["status"], told["errors"]) == ("Success", [])
+    stored = user.s3.get_object(Bucket=results, Key="log")["Body"].read()
+    assert stored.rstrip(b"line\n") == bytes(16_000_000)
+    assert told["sizeToUpload"] == told["transferredSize"] == len(stored)
+    user.post(f"/tasks/{uuid}/abort")
+    user.await_end(uuid)
