@@ -7,25 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.history import History
-from tests.services.account import Account
 from tests.services.platform import Platform, platform_with, running_platform
 
 QUICK = {"HEARTH_HEARTBEAT_SECONDS": "0.5", "HEARTH_NODE_CORES": "6"}
 
 Start = Callable[..., Platform]
 Before = Callable[[Platform], Callable[[], None]]
-
-
-class WatchedPlatform:
-    """Makes every account that a platform gives write down what it is told."""
-
-    def __init__(self, platform: Platform, history: History) -> None:
-        self._account = platform.account
-        self._history = history
-
-    def account(self, email: str = "me@localhost", token: str = "") -> Account:
-        """Return somebody who talks to the platform, watched."""
-        return self._history.watched(self._account(email, token))
 
 
 @pytest.fixture
@@ -52,7 +39,7 @@ def start(request: pytest.FixtureRequest, history: History) -> Iterator[Start]:
                 platform = stack.enter_context(running_platform(runtime, environ=environ, started=False))
                 ending.callback(before(platform))
                 platform.start()
-            platform.account = WatchedPlatform(platform, history).account  # type: ignore[method-assign]
+            history.watch(platform)
             started.append(platform)
             return platform
 

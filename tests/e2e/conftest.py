@@ -1,9 +1,12 @@
 """Platforms for whole-product tests: one per runtime that the tests of a session share."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
+from tests.history import History
 from tests.services.account import Account
 from tests.services.docker import DockerEngine
 from tests.services.platform import RUNTIMES, Platform, running_platform
@@ -12,8 +15,12 @@ from tests.services.platform import RUNTIMES, Platform, running_platform
 @pytest.fixture(scope="session")
 def shared_platform() -> Iterator[Platform]:
     """A platform with the process runtime; tests may not stop it or change its settings."""
-    with running_platform() as platform:
+    with running_platform() as platform, TemporaryDirectory() as folder:
+        history = History(Path(folder))
+        history.watch(platform)
         yield platform
+        # Tests may leave tasks that go on.
+        assert history.broken(platform.data, leaving_out=["2 every instance ends or says why"]) == []
 
 
 @pytest.fixture

@@ -1,16 +1,18 @@
 """What clients were told against what really happened: the laws of the design, read from the outside.
 
-    history = History(folder)                      # before the first task
-    user = history.watched(platform.account())     # everything that this client is told is written down
-    user.submit(history.script("echo hello"))      # a command that leaves evidence on the host
+    history = History(folder)                       # before the first task
+    history.watch(platform)                         # everything that its accounts are told is written down
+    user = platform.account()
+    user.submit(**history.fields("echo hello"))     # a command that leaves evidence on the host
     ...
-    assert history.broken(platform.data) == []     # when everything has ended
+    assert history.broken(platform.data) == []      # when everything has ended
 
 `record` hears the client, `evidence` is what instances wrote down, `truth` is the final database, `laws` compares.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from tests.history.evidence import Evidence
@@ -18,6 +20,7 @@ from tests.history.laws import LAWS, Story, check
 from tests.history.record import Record
 from tests.history.truth import read_truth
 from tests.services.account import Account, Json
+from tests.services.platform import Platform
 
 __all__ = ["LAWS", "History"]
 
@@ -29,9 +32,14 @@ class History:
         self.record = Record()
         self.evidence = Evidence(folder / "evidence")
 
-    def watched(self, account: Account) -> Account:
-        """Write down from now on what this client is told."""
-        return self.record.watch(account)
+    def watch(self, platform: Platform) -> None:
+        """Write down from now on what the accounts of a platform are told."""
+        make = platform.account
+
+        def account(email: str = "me@localhost", token: str = "") -> Account:
+            return self.record.watch(make(email, token))
+
+        platform.account = account  # type: ignore[method-assign]
 
     def fields(self, script: str, **constants: str) -> Json:
         """Return the fields of a task whose instances run a shell script and leave evidence of it."""
@@ -44,7 +52,7 @@ class History:
         self.record.show(account.email, bucket, sent, files)
         return files
 
-    def broken(self, data: Path) -> list[str]:
+    def broken(self, data: Path, *, leaving_out: Collection[str] = ()) -> list[str]:
         """Return what contradicts a law, in words; nothing, if everybody was told the truth."""
         story = Story(self.record.exchanges, self.record.shown, self.evidence.attempts(), read_truth(data))
-        return check(story)
+        return check(story, leaving_out)

@@ -6,7 +6,7 @@ sentence for each contradiction. Law 7 (memory) is a benchmark's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -58,7 +58,8 @@ def acknowledged_requests_survive(story: Story) -> Iterator[str]:
     for exchange in story.exchanges:
         uuid = _uuid_of(exchange)
         made = known.get(uuid)
-        if exchange.status == 404 and made is not None and made.account == exchange.account:
+        is_task = exchange.path.endswith((uuid, "/stdout", "/stderr"))  # and no instance or snapshot of it
+        if exchange.status == 404 and is_task and made is not None and made.account == exchange.account:
             assert exchange.heard is not None
             gone = deletes.get(uuid, exchange.heard + 1) < exchange.heard or _goes_by_itself(made)
             if not gone and made.heard is not None and exchange.sent >= made.heard:
@@ -312,9 +313,10 @@ LAWS: dict[str, Check] = {
 }
 
 
-def check(story: Story) -> list[str]:
+def check(story: Story, leaving_out: Collection[str] = ()) -> list[str]:
     """Return each contradiction, with the law that it breaks."""
-    return [f"law {law}: {sentence}" for law, holds in LAWS.items() for sentence in holds(story)]
+    laws = {law: holds for law, holds in LAWS.items() if law not in leaving_out}
+    return [f"law {law}: {sentence}" for law, holds in laws.items() for sentence in holds(story)]
 
 
 def _all_views(story: Story) -> Iterable[tuple[Exchange, TaskShown]]:

@@ -115,13 +115,18 @@ class Record:
 
         def told(response: httpx.Response) -> None:
             exchange: Exchange = response.request.extensions["exchange"]
+            exchange.status = response.status_code
+            if "event-stream" in response.headers.get("content-type", ""):
+                return  # it has no end that could be waited for
             response.read()
             exchange.heard = self.now()
-            exchange.status = response.status_code
             exchange.headers = {name: value for name, value in response.headers.items() if name.startswith("hearth-")}
             exchange.mentions = self._share(frozenset(UUID.findall(response.text)))
             exchange.told = _decoded(response.headers.get("content-type", ""), response.content)
-            if exchange.method == "GET" and exchange.status == 200 and _ONE_TASK.match(exchange.path):
+            is_task = (
+                isinstance(exchange.told, dict) and {"uuid", "status", "completedInstances"} <= exchange.told.keys()
+            )
+            if is_task and exchange.method == "GET" and _ONE_TASK.match(exchange.path):
                 exchange.told = self._share(self._task(exchange.told))
 
         account.api.event_hooks = {"request": [asked], "response": [told]}
@@ -169,6 +174,10 @@ def task_shown(told: Mapping[str, Any], completed: tuple[tuple[int, Completed], 
     )
 
 
+def _is_task(told: Any) -> bool:
+    return isinstance(told, dict) and {"uuid", "status", "completedInstances"} <= told.keys()
+
+
 def _key_of(uri: str) -> str:
     return uri.partition("://")[2].partition("/")[2]  # the host may change: a server may come back at another port
 
@@ -181,6 +190,6 @@ def _decoded(content_type: str, content: bytes) -> Any:
     if "json" in content_type and content:
         try:
             return json.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):
             return content.decode(errors="replace")
     return content.decode(errors="replace")
