@@ -14,8 +14,9 @@ import structlog
 from hearth.agent import attempt as decide
 from hearth.agent.attempt import Filled, Key, RunEnd
 from hearth.agent.collecting import PENDING_OUTPUT_BYTES, Collecting
-from hearth.agent.disk import DiskRules, is_fault, look, require_floor
+from hearth.agent.disk import DiskRules, is_fault, require_floor
 from hearth.agent.folders import Folders, key_of, key_text
+from hearth.agent.health import Health
 from hearth.agent.lease import StoredLease, boot_seconds
 from hearth.agent.link import Gone, Link, NotOurs, Superseded, Unreachable
 from hearth.agent.logic import BUSY_DELAY, Logic
@@ -38,9 +39,6 @@ QUICK_POLL_SECONDS = 0.02
 QUICK_POLL_RUNS = 16
 # Orders come often; the lease that they renew need not be told each time.
 RENEW_SECONDS = 0.2
-# So often the node looks whether its disk has room, and whether something in its cache is too old.
-LOOK_SECONDS = 1.0
-SWEEP_SECONDS = 60.0
 
 
 class Agent:
@@ -109,7 +107,7 @@ class Agent:
                 self._report_forever,
                 self._listen_forever,
                 self._poll_forever,
-                self._look_forever,
+                Health(self._shared, root=self._root, disk=self._disk).look_forever,
                 self._meter.forever,
             )
         ]
@@ -443,37 +441,6 @@ class Agent:
                 self._carry_out(effects)
             elif told or self.logic.report_due(mono) is not None:
                 self._news.set()
-
-    # This node itself --------------------------------------------------------------------------------
-
-    async def _look_forever(self) -> None:
-        """See now and then that the disk can take what runs write, and that the cache keeps nothing for too long."""
-        swept = time.monotonic()
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            mono = time.monotonic()
-            # Writing waits for the journal whenever somebody syncs, so it is tried only if something was wrong.
-            by_writing = self.logic.room.should_look(mono)
-            wrong = await asyncio.to_thread(look, self._root, self._disk, by_writing=by_writing)
-            self._look_at_disk(mono, wrong)
-            if mono - swept >= SWEEP_SECONDS:
-                swept = mono
-                self._resources.cache.sweep()
-
-    def _look_at_disk(self, mono: float, wrong: str | None) -> None:
-        room = self.logic.room
-        if wrong is not None and not room.is_faulty:
-            _log.warning("this node takes no work for now", reason=wrong)
-            room.fault(mono)
-        elif room.should_look(mono):
-            if wrong is not None:
-                room.still_faulty(mono)
-            else:
-                _log.info("this node takes work again")
-                room.mended()
-        else:
-            return
-        self._news.set()
 
 
 def _end_of(exited: Exited) -> RunEnd:

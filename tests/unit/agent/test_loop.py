@@ -398,7 +398,7 @@ async def test_what_would_start_on_a_disk_that_is_too_full_is_given_back(
 async def test_a_full_disk_costs_an_attempt_nothing_and_the_node_goes_on_when_there_is_room(
     tmp_path: Path, server: Server, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("hearth.agent.loop.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("hearth.agent.health.LOOK_SECONDS", 0.01)
     monkeypatch.setattr("hearth.agent.room.FIRST_PAUSE_SECONDS", 0.05)
     full = OSError(errno.ENOSPC, "No space left on device")
     async with working(tmp_path, server, machine) as agent:
