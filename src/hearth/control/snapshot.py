@@ -10,11 +10,11 @@ from sqlalchemy import Connection
 
 from hearth.control import find
 from hearth.control.site import Site
-from hearth.control.snapshot_parts import orders_to_take
+from hearth.control.snapshot_parts import line_of, orders_to_take
 from hearth.domain import snapshot as domain
 from hearth.domain.errors import Conflict, Invalid, Missing
 from hearth.domain.snapshot import Filter, Wish, next_due, placed
-from hearth.store.queries import buckets, snapshot_schedule, snapshots, tasks
+from hearth.store.queries import buckets, history, snapshot_schedule, snapshots, tasks
 from hearth.store.queries.snapshot_schedule import Due
 from hearth.store.queries.snapshots import SnapshotRow
 
@@ -154,7 +154,7 @@ def _begin(
     name = domain.name(uuid, second)
     while snapshots.is_taken(connection, name):
         name = domain.name(uuid, second, new_uuid()[-4:])
-    return snapshots.add(
+    row = snapshots.add(
         connection,
         account_id=account_id,
         task_id=task_id,
@@ -163,3 +163,6 @@ def _begin(
         chosen=chosen,
         now=now,
     )
+    if not is_periodic:  # of those that come by themselves, for days perhaps, only failures are told
+        history.add(connection, [line_of(row, row.tally().state, now)])
+    return row

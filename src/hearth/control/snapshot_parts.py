@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from hearth.domain.ranges import RangeSet
-from hearth.domain.snapshot import Filter, Tally
-from hearth.store.queries import snapshots
+from hearth.domain.snapshot import Filter, SnapshotState, Tally
+from hearth.store.queries import history, snapshots
 from hearth.store.queries.snapshots import Part, SnapshotRow
 from hearth.wire import agent as wire
 
@@ -84,6 +84,7 @@ class Parts:
         snapshots.close_failed(self._connection, self._failed)
         completed: dict[int, Completed] = {}
         changed = []
+        lines = []
         for number, tally in self._tallies.items():
             row = self._rows[number]
             if tally == row.tally():
@@ -93,8 +94,17 @@ class Parts:
                 done = completed.setdefault(row.task_id, Completed())
                 done.snapshots += 1
                 done.with_files += bool(tally.files)
+                if not row.is_periodic or tally.state is SnapshotState.FAILURE:
+                    lines.append(line_of(row, tally.state, self._now))
         snapshots.save(self._connection, changed)
+        history.add(self._connection, lines)
         return completed
+
+
+def line_of(row: SnapshotRow, state: SnapshotState, at: int) -> dict[str, object]:
+    """Return the line of history that says how a snapshot stands."""
+    told = state.name.title().replace("_", "")
+    return history.fact(row.account_id, row.task_id, at, "snapshot", id=row.name, status=told)
 
 
 def end_with_attempts(

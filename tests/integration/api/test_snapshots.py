@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection
 
 from hearth.control.snapshot import OPEN_AT_ONCE, take_due_snapshots
-from hearth.store.queries import buckets, objects
+from hearth.store.queries import buckets, history, objects
 from hearth.wire import agent as wire
 from tests.integration.api.fake_agent import FakeAgent
 from tests.integration.api.sites import TestSite
@@ -90,6 +90,12 @@ async def test_a_snapshot_from_the_request_to_the_bucket(
     assert await shown(site, "out") == ["run/a.txt"]
     task = (await api.get(f"/tasks/{uuid}")).json()
     assert (task["resultsCount"], task["state"]) == (1, "FullyExecuting")
+
+    story = await site.site.store.read(history.of_task, 1)
+    assert [detail for _, kind, detail in story if kind == "snapshot"] == [
+        f'{{"id":"{name}","status":"Triggered"}}',
+        f'{{"id":"{name}","status":"Success"}}',
+    ]
 
 
 @pytest.mark.parametrize("body", [b"", b"null", b" ", b"{}", b'{"whitelist":null,"Bucket":null}'])
