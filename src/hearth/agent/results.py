@@ -17,6 +17,7 @@ import regex
 from hearth.agent import beneath
 from hearth.agent.manifest import SHOWN, Manifest, Placed
 from hearth.agent.mounts import MOVED
+from hearth.domain.path_filter import why_too_large
 
 MEBIBYTE = 1 << 20
 # Sizes of parts, in MiB, that clients upload in.
@@ -173,6 +174,8 @@ class _Filter:
         self._left = FILTER_SECONDS
         if len(text) > PATTERN_LIMIT:
             raise BadFilter(f"{field} has {len(text)} characters, at most {PATTERN_LIMIT} are possible")
+        if too_large := why_too_large(text):
+            raise BadFilter(f"{field} {text[:200]!r} is too large: {too_large}")
         if text:
             try:
                 self._pattern = regex.compile(text)

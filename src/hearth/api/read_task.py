@@ -14,6 +14,7 @@ from hearth.control.profiles import Profiles
 from hearth.control.submit import NewTask
 from hearth.domain.errors import Invalid
 from hearth.domain.hardware import read_hardware
+from hearth.domain.path_filter import why_too_large
 from hearth.domain.ranges import RangeSet
 from hearth.domain.spec import ResourceBucket, Retries, SchedulingClass, TaskSpec
 from hearth_client.messages.submissions import AdvancedBucket, HardwareConstraint, SecretsAccessRights, TaskSubmit
@@ -186,6 +187,8 @@ def read_pattern(field: str, value: str | None) -> str:
     if not value:
         return ""
     limits.text(field, value)
+    if too_large := why_too_large(value):
+        raise Invalid(field, too_large)
     if "${" not in value:
         try:
             re.compile(value)

@@ -60,6 +60,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestSite]:
         ({"tags": [None]}, "tags[0]: expected text, got null"),
         ({"resourceBuckets": ["a/b"]}, "resourceBuckets[0]: 'a/b' is not the name of a bucket"),
         ({"resultsWhitelist": "("}, "resultsWhitelist: '(' is not a regular expression"),
+        ({"resultsBlacklist": "(a{999}){999}"}, "resultsBlacklist: its counted repetitions come to 998001 together"),
         ({"snapshotBlacklist": "x" * 2049}, "snapshotBlacklist: has 2049 characters"),
         ({"completionTimeToLive": "tomorrow"}, "completionTimeToLive: 'tomorrow' is not a time span"),
         ({"schedulingType": "fast"}, "schedulingType: 'fast' is none of flex, onDemand, reserved"),

@@ -184,6 +184,8 @@ def test_what_is_no_pattern_is_refused_by_name(job: Path, pattern: str):
 
 
 def test_a_very_long_pattern_is_refused(job: Path):
+    with pytest.raises(BadFilter, match="too large: its counted repetitions come to 1000000 together"):
+        chosen(job, whitelist="((a{100}){100}){100}")
     with pytest.raises(BadFilter, match="resultsWhitelist has 10001 characters, at most 10000"):
         chosen(job, whitelist="a" * 10_001)
 
