@@ -96,7 +96,7 @@ def bundle(rows: Sequence[Row]) -> Row:
     parts: list[list[bytes]] = []
     end = -1  # where the last one ends in its instance's output
     for chunk in (chunk for row in rows for chunk in chunks_in(row)):
-        if whole and (whole[-1].number, whole[-1].attempt, end) == chunk[1:3] + (chunk.instance_start,):
+        if whole and (whole[-1].number, whole[-1].attempt, end) == (*chunk[1:3], chunk.instance_start):
             parts[-1].append(chunk.data)
         else:
             whole.append(chunk)
