@@ -158,7 +158,6 @@ CLUSTER_MUTANTS = [
     Mutant("leases end early", SYNC, "nodes.with_lease_over(connection, now)", "nodes.with_lease_over(connection, now + 50_000_000)", LAWS),
     Mutant("the agent never gives up", LOGIC, "mono >= self._lease_until", "False", LAWS),
     Mutant("a report that failed is forgotten", OUTBOX, "self.outputs.extendleft(reversed(report.outputs))", "pass", LAWS),
-    Mutant("what was given up takes room when it is confirmed", "agent/held.py", "if attempt.phase is not Phase.ENDED:\n            self.room.use", "if True:\n            self.room.use", LAWS),
     Mutant("a deadline ends what has begun", CLEAN_UP, "task is not None and task.requeued == 0 and len(task.progress.waiting) == task.progress.total", "task is not None and task.progress.waiting", LAWS),
     Mutant("a found run of a cancelled task is unknown", DOOR, "missing |= {stop.task for stop in difference.stops if stop.cancelled}", "pass", LAWS),
 ]  # fmt: skip

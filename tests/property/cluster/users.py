@@ -118,7 +118,8 @@ class Users:
 
         async def run(server: Server) -> str:
             found = await server.store.read(derive.source, owner.id, task, again)
-            spec = replace(found.row.parsed_spec(), hardware=())
+            # It stays: its name must be found whenever somebody asks for it.
+            spec = replace(found.row.parsed_spec(), hardware=(), auto_delete=False, completion_ttl_seconds=0)
             new = submit.NewTask("again", None, "any", found.numbers, spec, uuid)
             return await submit.submit_task(server.site, owner, new)
 
