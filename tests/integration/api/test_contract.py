@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from hearth.api.app import create_routes
 from hearth.api.openapi import describe
-from tests.integration.api.sites import TestSite
+from tests.integration.api.sites import open_site
 
 FACTS: dict[str, Any] = json.loads((Path(__file__).parents[2] / "reference/facts.json").read_text())
 # Built by later issues.
@@ -65,9 +66,11 @@ def plain(path: str) -> str:
     return re.sub(r"\{[^}]*\}", "{}", path.rstrip("/") or "/").lower()
 
 
-@pytest.fixture
-def served(site: TestSite) -> Served:
-    return Served(describe(create_routes(site.site)))
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    site = open_site(tmp_path_factory.mktemp("site"))
+    yield Served(describe(create_routes(site.site)))
+    site.site.store.close()
 
 
 def _names(of: dict[str, list[str]]) -> set[str]:
@@ -117,3 +120,93 @@ def test_every_name_of_the_older_page_is_described(served: Served, noun: str):
     }
     folded = {name.lower() for name in described}
     assert [name for name in FACTS["page"]["names"][noun] if name.lower() not in folded] == []
+
+
+NUMBER, TEXT, MAYBE = {"type": "integer"}, {"type": "string"}, {"anyOf": [{"type": "string"}, {"type": "null"}]}
+# Instances have neither forwards nor private networks so far: their lists are empty, and typed for clients.
+NEVER_FILLED = {
+    "ActiveForward": {
+        "applicationPort": NUMBER,
+        "forwarderPort": NUMBER,
+        "forwarderHost": TEXT,
+        "bindAddress": MAYBE,
+    },
+    "VpnConnection": {"nodeIPAddressCidr": TEXT, "vpnName": TEXT},
+}
+
+
+@pytest.mark.parametrize("schema", NEVER_FILLED)
+def test_lists_that_are_always_empty_have_their_types(served: Served, schema: str):
+    assert served.schemas[schema]["properties"] == NEVER_FILLED[schema]
+
+
+# What may be refused, beside 401, 403 and 500, where a client must tell one from another.
+REFUSALS = {
+    "GET /": set(),
+    "GET /tasks": set(),
+    "GET /tasks/{}": {"404"},
+    "POST /tasks": {"400", "402", "404", "409", "413", "422"},
+    "POST /tasks/{}/retry": {"400", "402", "404", "409", "413", "422"},
+    "PUT /tasks/{}": {"400", "404", "413"},
+    "PATCH /tasks/{}": {"400", "404"},
+    "DELETE /tasks/{}": {"404"},
+    "POST /tasks/{}/abort": {"404"},
+    "POST /tasks/{}/snapshot": {"400", "404", "409", "413"},
+    "GET /tasks/{}/stdout": {"400", "404"},
+    "GET /tasks/{}/output": {"400", "404", "429"},
+    "GET /tasks/{}/why": {"400", "404"},
+}
+
+
+@pytest.mark.parametrize("operation", REFUSALS)
+def test_refusals_are_described_with_their_body(served: Served, operation: str):
+    answers = served.operations[operation]["responses"]
+    refusals = {status: told["content"] for status, told in answers.items() if status >= "400"}
+    assert set(refusals) == REFUSALS[operation] | {"401", "403", "500"}
+    body = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    assert refusals == dict.fromkeys(refusals, body)
+    assert served.schemas["Error"]["required"] == ["message"]
+
+
+# Headers of answers, and of requests beside those of the documents.
+HEADERS = {
+    "POST /tasks": ({"Location", "Warning"}, {"idempotency-key"}),
+    "POST /tasks/{}/clone": ({"Location", "Warning"}, {"idempotency-key"}),
+    "POST /tasks/{}/restart": ({"Location"}, {"idempotency-key"}),
+    "GET /tasks": ({"Hearth-Truncated"}, set()),
+    "GET /tasks/{}": ({"Hearth-Completed-Instances-Total"}, set()),
+    "GET /tasks/{}/stdout/{}": ({"Hearth-Output-Offset", "Hearth-Output-Dropped"}, set()),
+    "POST /tasks/{}/stderr": ({"Hearth-Output-Offset", "Hearth-Output-Dropped"}, set()),
+    "GET /tasks/{}/events": (set(), {"last-event-id"}),
+}
+
+
+@pytest.mark.parametrize("operation", HEADERS)
+def test_headers_beyond_the_documents_are_described(served: Served, operation: str):
+    answered, asked = HEADERS[operation]
+    assert set(served.operations[operation]["responses"]["200"]["headers"]) == answered
+    assert served.parameters(operation, "header") - {"qarnotreadonlyrequestforaccount"} == asked
+
+
+@pytest.mark.parametrize(
+    ("operation", "names"),
+    [
+        ("GET /tasks/{}/stdout", {"since"}),
+        ("GET /tasks/{}/stderr/{}", {"since", "attempt"}),
+        ("GET /tasks/{}/output", {"stream", "instance", "from"}),
+        ("GET /tasks/{}/events", {"from"}),
+        ("GET /tasks/{}/instances", {"after", "limit", "state"}),
+        ("GET /tasks/{}/why", {"instance"}),
+    ],
+)
+def test_parameters_beyond_the_documents_are_described(served: Served, operation: str, names: set[str]):
+    assert served.parameters(operation, "query") == names
+
+
+def test_what_is_no_json_is_described(served: Served):
+    def kinds(operation: str) -> set[str]:
+        return set(served.operations[operation]["responses"]["200"].get("content", {}))
+
+    assert kinds("GET /tasks/{}/stdout") == {"text/plain", "application/json"}
+    assert kinds("GET /tasks/{}/output") == kinds("GET /tasks/{}/events") == {"text/event-stream"}
+    assert kinds("DELETE /tasks/{}") == kinds("GET /") == set()

@@ -82,6 +82,31 @@ async def test_the_constraints_are_those_that_the_nodes_satisfy(site: TestSite, 
     assert (await api.get("/hardware-constraints")).json()["total"] == 0
 
 
+EACH: list[dict[str, Any]] = [
+    {"discriminator": "MinimumCoreHardwareConstraint", "coreCount": 2},
+    {"discriminator": "MaximumCoreHardwareConstraint", "coreCount": 16},
+    {"discriminator": "MinimumRamHardwareConstraint", "minimumMemoryMB": 4000.0},
+    {"discriminator": "MaximumRamHardwareConstraint", "maximumMemoryMB": 32000.0},
+    {"discriminator": "MinimumRamCoreRatioHardwareConstraint", "minimumMemoryGBCoreRatio": 0.5},
+    {"discriminator": "MaximumRamCoreRatioHardwareConstraint", "maximumMemoryGBCoreRatio": 4.0},
+    {"discriminator": "SpecificHardwareConstraint", "specificationKey": "8c-32g-amd-epyc7543p-ssd"},
+    {"discriminator": "CpuModelHardwareConstraint", "cpuModel": "AMD EPYC 7543P 32-Core Processor"},
+    {"discriminator": "GpuHardwareConstraint"},
+    {"discriminator": "NoGpuHardwareConstraint"},
+    {"discriminator": "SSDHardwareConstraint"},
+    {"discriminator": "NoSSDHardwareConstraint"},
+]
+
+
+@pytest.mark.parametrize("constraint", EACH, ids=lambda one: one["discriminator"].removesuffix("HardwareConstraint"))
+async def test_each_kind_of_constraint_is_answered_as_it_was_sent(
+    site: TestSite, api: httpx.AsyncClient, constraint: dict[str, Any]
+):
+    await join(site, EPYC, XEON)
+    uuid = (await api.post("/tasks", json=a_task(hardwareConstraints=[constraint]))).json()["uuid"]
+    assert (await api.get(f"/tasks/{uuid}")).json()["hardwareConstraints"] == [constraint]
+
+
 async def test_each_constraint_that_is_listed_can_be_asked_for(site: TestSite, api: httpx.AsyncClient):
     await join(site, EPYC, XEON)
     listed = (await api.get("/hardware-constraints")).json()["data"]

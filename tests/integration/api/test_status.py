@@ -194,6 +194,21 @@ async def test_times_are_those_of_what_is_over_and_of_what_goes_on(api: httpx.As
     assert (status["downloadProgress"], status["executionProgress"], status["uploadProgress"]) == (100.0, 50.0, 50.0)
 
 
+async def test_a_status_is_of_now_until_the_task_has_ended(api: httpx.AsyncClient, site: TestSite) -> None:
+    uuid = await submitted(api)
+
+    async def moments() -> dict[str, str]:
+        status = (await shown(api, uuid))["status"]
+        return {name: status[name] for name in ("timestamp", "lastUpdateTimestamp")}
+
+    assert await moments() == dict.fromkeys(("timestamp", "lastUpdateTimestamp"), "2026-05-01T12:00:00Z")
+    site.clock.pass_seconds(10)
+    assert await moments() == dict.fromkeys(("timestamp", "lastUpdateTimestamp"), "2026-05-01T12:00:10Z")
+    await site.run(seconds=2)
+    site.clock.pass_seconds(10)
+    assert await moments() == {"timestamp": "2026-05-01T12:00:22Z", "lastUpdateTimestamp": "2026-05-01T12:00:12Z"}
+
+
 async def test_ranges_tell_who_ended_how(api: httpx.AsyncClient, site: TestSite) -> None:
     uuid = await submitted(api, instanceCount=6)
     keys = await held(site, cores=4)
