@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.conftest import Start
+from tests.contract.runtime.machine import running
 from tests.history import History
 from tests.history.truth import read_truth
 from tests.services.node import Node
@@ -92,3 +93,23 @@ def test_what_a_lost_node_ran_runs_again_elsewhere_at_no_cost(
     assert {row["error_message"] for row in lost} == {"the node second was not heard of for a whole lease"}
     assert {task["retries"] for task in truth.tasks.values()} == {0}
     assert set(history.look(user, "results")) == {f"result-{n}" for n in range(12)}
+
+
+@pytest.mark.docker
+def test_a_container_ends_with_its_lease_although_the_agent_that_returned_hears_nothing(start: Start) -> None:
+    platform = start("docker", **LEASE)
+    user = platform.account()
+    mark = f"86402.{os.getpid()}"
+    uuid = user.submit(f"sleep {mark}")
+    user.await_state(uuid, "FullyExecuting")
+    platform.wait(lambda: running(mark) != [], "it runs")
+    platform.send("server", signal.SIGSTOP)
+    old = platform.kill("agent")
+    platform.await_another("agent", than=old)
+    platform.wait(lambda: running(mark) == [], "the container ends with its lease")
+
+    platform.send("server", signal.SIGCONT)
+    platform.wait(lambda: running(mark) != [], "it runs again")
+    assert [row["error_code"] for row in read_truth(platform.data).attempts.values()] == ["NODE_LOST"]
+    assert user.post(f"/tasks/{uuid}/abort").status_code == 200
+    assert user.await_end(uuid)["state"] == "Cancelled"
