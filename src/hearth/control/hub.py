@@ -127,7 +127,7 @@ class Hub:
         changed = []
         for task_id, topic in self._topics.items():
             now = marks.get(task_id, ())
-            if topic.marks is not None and topic.marks != now:
+            if topic.marks != now:  # also the first time: it may have changed since its followers looked
                 changed.append(task_id)
             topic.marks = now
         self.wake(changed)

@@ -174,11 +174,13 @@ async def test_another_server_on_the_same_database_is_heard_too(running: Running
     async with following(running.site, running.token, running.at("output")) as stream:
         while not site.hub.is_waiting(1):
             await asyncio.sleep(0)
-        await site.hub.poll(site.store)
         site.store.on_commit = None  # what happens now, happens elsewhere
         await running.write(0, b"from afar\n")
         await site.hub.poll(site.store)
         assert await stream.next() == line(0, "from afar\n", 0, "13-0")
+        await running.end(0, 1)
+        await site.hub.poll(site.store)
+        assert await stream.rest() == [Event("end", {"state": "Success"}, "13-0")]
 
 
 async def test_many_followers_of_one_task_share_what_is_read(running: Running) -> None:
