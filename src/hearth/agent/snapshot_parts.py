@@ -179,6 +179,8 @@ class SnapshotParts:
         """The server has these."""
         held = set(held)
         for told in parts:
+            if not told.over:
+                continue  # its end came while its progress was on the way: the server does not have that yet
             part_id = (told.snapshot, (told.task, told.number, told.attempt))
             part = self._parts.get(part_id)
             if part is None or part.state is not _State.OVER:

@@ -60,6 +60,17 @@ def test_progress_is_told_twice_a_second_and_as_it_is_now():
     assert parts.take(10.5, 0) == [wire.SnapshotPart(5, *KEY, 100, 30)]
 
 
+def test_an_end_that_comes_while_progress_is_on_its_way_is_told():
+    parts = SnapshotParts()
+    parts.wanted(an_order(), running())
+    parts.progress(5, KEY, 100, 10)
+    under_way = parts.take(1.0, 0)
+    parts.over(5, KEY, [FILE], "")
+    parts.acknowledged(under_way, [KEY])
+    assert parts.due() == 0.0
+    assert parts.take(2.0, 0) == [over(size_bytes=100, transferred_bytes=100, files=[FILE])]
+
+
 def test_a_node_takes_a_few_at_once_and_the_others_in_turn():
     parts = SnapshotParts()
     keys = [(1, number, 1) for number in range(AT_ONCE + 2)]
