@@ -89,6 +89,7 @@ _BY_HAND: Final[dict[tuple[str, str], list[dict[str, Any]]]] = {
     ("get", "/tasks/summaries"): [_TAG],
     ("get", "/tasks/{ident}/events"): _FOLLOWING,
     ("get", "/tasks/{ident}/output"): [*_OF_OUTPUT, *_FOLLOWING],
+    ("post", "/tasks/{ident}/snapshot"): [_KEY],
     **{("get", f"{_OUTPUT}{name}"): [_SINCE] for name in ("out", "err")},
     **{("get", f"{_OUTPUT}{name}/{{number}}"): [_SINCE, _ATTEMPT] for name in ("out", "err")},
 }

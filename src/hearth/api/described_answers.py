@@ -36,7 +36,7 @@ _MORE: Final[dict[tuple[str, str], tuple[int, ...]]] = {
     ("get", "/tasks/{ident}/events"): (400, 429),
     ("get", "/tasks/{ident}/output"): (400, 429),
     ("patch", "/tasks/{ident}"): (400,),
-    ("post", "/tasks/{ident}/snapshot"): (409,),
+    ("post", "/tasks/{ident}/snapshot"): (409, 422),
     **{
         (method, f"/tasks/{{ident}}/std{name}{end}"): (400,)
         for method in ("get", "post")

@@ -8,6 +8,7 @@ from litestar import Controller, Response, get, post
 
 from hearth.api import limits
 from hearth.api.bodies import BodyReader
+from hearth.api.idempotency import once_of
 from hearth.api.read_task import read_pattern
 from hearth.api.requests import ApiRequest, PathText, answer, caller, done, read, site_of
 from hearth.api.shapes import Unknown
@@ -39,7 +40,8 @@ class Snapshots(Controller):
         """Copy what the running instances have made so far; filters in the body count this once."""
         unknown: dict[Unknown, None] = {}
         told = await read(request, _ONCE, unknown)
-        seen = await take_snapshot(site_of(request), caller(request).id, ident, _wish(told))
+        once = await once_of(request)
+        seen = await take_snapshot(site_of(request), caller(request).id, ident, _wish(told), once)
         return answer(_shown(seen), unknown)
 
     @post("/{ident:str}/snapshot/periodic", status_code=200, opt={"body": PeriodicSnapshot})

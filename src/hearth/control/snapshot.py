@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection
 
 from hearth.control import find
+from hearth.control.once import Once, once
 from hearth.control.site import Site
 from hearth.control.snapshot_parts import line_of, orders_to_take
 from hearth.domain import snapshot as domain
@@ -17,6 +18,7 @@ from hearth.domain.snapshot import Filter, Wish, next_due, placed
 from hearth.store.queries import buckets, history, snapshot_schedule, snapshots, tasks
 from hearth.store.queries.snapshot_schedule import Due
 from hearth.store.queries.snapshots import SnapshotRow
+from hearth.store.queries.tasks import TaskRow
 
 # How many snapshots of one task may be under way, and how many that are over are remembered.
 OPEN_AT_ONCE = 100
@@ -35,9 +37,9 @@ class Seen:
     failures: list[tuple[int, str]]
 
 
-async def take_snapshot(site: Site, account_id: int, ident: str, wish: Wish) -> Seen:
-    """Take one snapshot now."""
-    seen = await site.store.write(trigger, account_id, ident, wish, site.now(), site.new_uuid)
+async def take_snapshot(site: Site, account_id: int, ident: str, wish: Wish, request: Once | None = None) -> Seen:
+    """Take one snapshot now; of a request that came before, return the one that it took."""
+    seen = await site.store.write(trigger, account_id, ident, wish, site.now(), site.new_uuid, request)
     site.fleet.snapshot(await site.store.read(orders_to_take, [seen.row]))
     return seen
 
@@ -57,23 +59,35 @@ async def take_due_snapshots(site: Site) -> None:
 
 
 def trigger(
-    connection: Connection, account_id: int, ident: str, wish: Wish, now: int, new_uuid: Callable[[], str]
+    connection: Connection,
+    account_id: int,
+    ident: str,
+    wish: Wish,
+    now: int,
+    new_uuid: Callable[[], str],
+    request: Once | None = None,
 ) -> Seen:
     """Trigger a snapshot in the caller's transaction. Without an instance that runs it is over at once."""
     task_id = find.task(connection, account_id, ident).id
     tasks.lock_standings(connection, [task_id])
     row = find.task(connection, account_id, ident)  # as it is now that nobody else changes it
+    done = once(connection, account_id, request, now, lambda: [_trigger(connection, row, wish, now, new_uuid)])
+    return look(connection, account_id, ident, str(done.outcomes[0]))
+
+
+def _trigger(connection: Connection, row: TaskRow, wish: Wish, now: int, new_uuid: Callable[[], str]) -> str:
+    """Trigger a snapshot of a task that is locked; return its name."""
     if row.ended_at is not None:
         raise Invalid("", f"the task has ended ({row.state}): what it made is in its results, nothing is left to copy")
     spec = row.parsed_spec()
     chosen = placed(wish.over(snapshots.own_filter(row.snapshot_filter, spec)), spec)
     if row.open_snapshots >= OPEN_AT_ONCE:
         raise Conflict(f"{row.open_snapshots} snapshots of this task are under way; wait until some are over")
-    buckets.create(connection, account_id, chosen.bucket, now)
-    made = _begin(connection, row.account_id, task_id, row.uuid, chosen, now, new_uuid, is_periodic=False)
+    buckets.create(connection, row.account_id, chosen.bucket, now)
+    made = _begin(connection, row.account_id, row.id, row.uuid, chosen, now, new_uuid, is_periodic=False)
     if made.open_parts:
-        tasks.set_columns(connection, task_id, {"open_snapshots": row.open_snapshots + 1})
-    return Seen(row.uuid, made, [])
+        tasks.set_columns(connection, row.id, {"open_snapshots": row.open_snapshots + 1})
+    return made.name
 
 
 def schedule(connection: Connection, account_id: int, ident: str, interval: int, wish: Wish, now: int) -> None:

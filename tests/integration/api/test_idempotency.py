@@ -161,3 +161,23 @@ async def test_a_request_is_answered_though_what_it_spoke_of_is_gone(site: TestS
     await api.delete(f"/tasks/{source}")
     again = await api.post(f"/tasks/{source}/clone", headers={NAME: "k1"})
     assert (again.status_code, again.json()) == (200, first.json())
+
+
+async def test_a_snapshot_is_taken_once_though_it_is_asked_for_twice(site: TestSite, api: httpx.AsyncClient) -> None:
+    uuid = (await api.post("/tasks", json=a_task(resultBucket="out"))).json()["uuid"]
+    path = f"/tasks/{uuid}/snapshot"
+    first = await api.post(path, headers={NAME: "k1"})
+    site.clock.pass_seconds(1)
+    assert (await api.post(path, headers={NAME: "k2"})).json()["id"] != first.json()["id"]
+    assert (await api.post(path, json={"bucket": "other"}, headers={NAME: "k1"})).status_code == 422
+    await api.post(f"/tasks/{uuid}/abort")
+    again = await api.post(path, headers={NAME: "k1"})
+    assert (again.status_code, again.json()) == (200, first.json())
+    assert (await api.post(path, headers={NAME: "k3"})).status_code == 400
+
+
+async def test_copies_that_run_at_once_take_one_snapshot(site: TestSite, api: httpx.AsyncClient) -> None:
+    uuid = (await api.post("/tasks", json=a_task(resultBucket="out"))).json()["uuid"]
+    answers = await asyncio.gather(*(api.post(f"/tasks/{uuid}/snapshot", headers={NAME: "k1"}) for _ in range(5)))
+    assert [answer.status_code for answer in answers] == [200] * 5
+    assert len({answer.content for answer in answers}) == 1
