@@ -13,7 +13,7 @@ from tests.integration.api.sites import TestSite, open_site
 def site(tmp_path: Path) -> Iterator[TestSite]:
     opened = open_site(tmp_path)
     yield opened
-    opened.site.store.close()
+    opened.close()
 
 
 @pytest.fixture

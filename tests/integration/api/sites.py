@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
+from litestar import Litestar
 
-from hearth.api.app import create_api
+from hearth.api.app import create_routes
+from hearth.api.outer import Outer
 from hearth.control import claim, report
 from hearth.control.accounts import Account, Accounts
 from hearth.control.blobs import BlobStore
@@ -20,6 +23,7 @@ from hearth.control.keys import load_or_create
 from hearth.control.profiles import Profiles
 from hearth.control.site import Site
 from hearth.control.store_output import OutputLimits
+from hearth.control.viewers import Viewers
 from hearth.domain.quota import Limits
 from hearth.objects.disk import BlobFiles
 from hearth.scheduler.fit import NodeRoom
@@ -62,6 +66,20 @@ def uuids() -> Callable[[], str]:
     return lambda: f"00000000-0000-7000-8000-{next(counter):012x}"
 
 
+_spare_routes: dict[int, list[Litestar]] = {}  # by the limit that they were made with
+
+
+@cache
+def _empty_database() -> bytes:
+    """Return a SQLite file with all tables and no rows."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "hearth.db"
+        engine = open_engine(f"sqlite:///{file}")
+        metadata.create_all(engine)
+        engine.dispose()
+        return file.read_bytes()
+
+
 @dataclass
 class TestSite:
     """A site, its clock, and what a test does to it besides calling the API."""
@@ -77,7 +95,23 @@ class TestSite:
 
     @cached_property
     def door(self) -> Any:
-        return create_api(self.site)
+        return Outer(self._routes, self.site.accounts, Viewers(self.site.store, now=self.site.now))
+
+    @cached_property
+    def _routes(self) -> Litestar:
+        """The routes: those of a site that was closed, if there are any, since making them takes its time."""
+        spare = _spare_routes.get(self.site.settings.request_limit_mb)
+        if not spare:
+            return create_routes(self.site)
+        routes = spare.pop()
+        routes.state.site, routes.state.openapi = self.site, None
+        return routes
+
+    def close(self) -> None:
+        """End the site; nothing of it may be used any more."""
+        self.site.store.close()
+        if "_routes" in self.__dict__:
+            _spare_routes.setdefault(self.site.settings.request_limit_mb, []).append(self._routes)
 
     def client(self, token: str | None = None, **headers: str) -> httpx.AsyncClient:
         """Return a client that calls the door in this process."""
@@ -144,8 +178,14 @@ class TestSite:
 def open_site(folder: Path, url: str = "", **settings: Any) -> TestSite:
     """Make a site in a folder; its database is there too, unless a URL says where."""
     clock = Clock()
-    engine = open_engine(url or f"sqlite:///{folder / 'hearth.db'}")
-    metadata.create_all(engine)
+    if url:
+        engine = open_engine(url)
+        metadata.create_all(engine)
+    else:
+        file = folder / "hearth.db"
+        if not file.exists():
+            file.write_bytes(_empty_database())
+        engine = open_engine(f"sqlite:///{file}")
     store = Store(engine)
     new_uuid = uuids()
     given = Settings(data=folder, **settings)
