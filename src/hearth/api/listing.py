@@ -121,6 +121,7 @@ def ask_for_tags(tags: Sequence[str], *, summaries: bool) -> Ask:
     if not tags:
         return Ask(limit=limit, summaries=summaries)
     wanted = [part for tag in tags for part in (tag, *(tag.split(",") if "," in tag else ())) if part]
+    wanted = [tag for tag in wanted if "\0" not in tag]  # which no tag has, and PostgreSQL does not look for
     leaf = Leaf(TAGS, Operator.IN, tuple(dict.fromkeys(wanted)))
     return Ask(where=leaf, limit=limit, summaries=summaries)
 

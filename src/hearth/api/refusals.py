@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 from litestar import Request, Response
-from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException, ValidationException
 from msgspec import UNSET
 
 from hearth.domain.errors import HearthError, Invalid
@@ -36,8 +36,16 @@ def not_understood(request: Request[Any, Any, Any], error: HTTPException) -> Res
         limit = request.app.state.request_limit_mb
         message = f"the body is larger than the {limit} MB that one request may have; send several"
     if error.status_code == 400:
+        if isinstance(error, ValidationException) and isinstance(error.extra, list):
+            return refused(request, _wrong_parameter(request, error.extra[0]))
         return Response(_problem(message, "", message), status_code=400, headers=headers)
     return Response(Error(message=message), status_code=error.status_code, headers=headers)
+
+
+def _wrong_parameter(request: Request[Any, Any, Any], told: Any) -> Invalid:
+    """Return what is wrong with a parameter of the query: those that the framework reads are whole numbers."""
+    name = str(told["key"])
+    return Invalid(name, f"expected a whole number, got '{request.query_params.get(name, '')[:60]}'")
 
 
 def broken(request: Request[Any, Any, Any], error: Exception) -> Response[Error]:

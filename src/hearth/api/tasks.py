@@ -95,8 +95,9 @@ class Tasks(Controller):
             raise Invalid("limit", f"{limit} is too few: ask for one at least")
         if ended and ended.lower() not in task_view.ENDS:
             raise Invalid("state", f"'{ended}' is none of Success, Failure and Cancelled")
+        begin = min(max(after, -1), limits.INSTANCE_NUMBER)
         row, found = await site_of(request).store.read(
-            _instances, caller(request).id, ident, after, min(limit, INSTANCES_PAGE), ended.lower()
+            _instances, caller(request).id, ident, begin, min(limit, INSTANCES_PAGE), ended.lower()
         )
         host = rendering(request).storage_host
         data = [completed(i, found.machines.get(i.machine_id or 0), row.demand_cores, host) for i in found.instances]

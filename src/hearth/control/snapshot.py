@@ -140,7 +140,7 @@ def trigger_due(connection: Connection, now: int, new_uuid: Callable[[], str]) -
 def look(connection: Connection, account_id: int, ident: str, name: str) -> Seen:
     """Return a snapshot; raise `Missing` when it is not there."""
     task = find.task(connection, account_id, ident)
-    row = snapshots.find(connection, task.id, name)
+    row = None if "\0" in name else snapshots.find(connection, task.id, name)
     if row is None:
         raise Missing("snapshot", name)
     return Seen(task.uuid, row, snapshots.failures(connection, row.id) if row.failed_parts else [])

@@ -174,3 +174,23 @@ async def test_what_breaks_inside_is_told_without_its_reasons(
     logged = "".join(capsys.readouterr())
     assert "the reason" in logged
     assert api.headers["authorization"] not in logged
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "value"),
+    [("why", "instance", "abc"), ("why", "instance", ""), ("instances", "limit", "1.5"), ("instances", "after", "x")],
+)
+async def test_a_parameter_that_is_no_number_is_named(api: httpx.AsyncClient, path: str, name: str, value: str) -> None:
+    uuid = (await api.post("/tasks", json=a_task())).json()["uuid"]
+    answer = await api.get(f"/tasks/{uuid}/{path}", params={name: value})
+    reason = f"expected a whole number, got '{value}'"
+    assert (answer.status_code, answer.json()["message"]) == (400, f"{name}: {reason}")
+    assert answer.json()["errors"] == {name: [reason]}
+
+
+@pytest.mark.parametrize("after", [-5, 2**31, 10**30])
+@pytest.mark.parametrize("state", ["", "Success"])
+async def test_pages_of_instances_begin_anywhere(api: httpx.AsyncClient, after: int, state: str) -> None:
+    uuid = (await api.post("/tasks", json=a_task())).json()["uuid"]
+    answer = await api.get(f"/tasks/{uuid}/instances", params={"after": after, "state": state})
+    assert (answer.status_code, answer.json()["data"]) == (200, [])
