@@ -6,8 +6,8 @@ from tests.services.platform import Platform
 def test_a_task_that_no_node_can_run_is_explained_and_told_to_the_operator(own_platform: Platform) -> None:
     own_platform.start("--node-specification-key", "my-laptop", "--specification-aliases", "8c-32g-amd-rz3700x=my-lap")
     user = own_platform.account()
-    listed = user.api.get("/hardware-constraints").json()["data"]
-    assert {"discriminator": "SpecificHardwareConstraint", "specificationKey": "my-laptop"} in listed
+    ours = {"discriminator": "SpecificHardwareConstraint", "specificationKey": "my-laptop"}
+    own_platform.wait(lambda: ours in user.api.get("/hardware-constraints").json()["data"], "the node was heard")
 
     copied = [{"discriminator": "SpecificHardwareConstraint", "specificationKey": "8c-32g-amd-rz3700x"}]
     assert user.run("echo here", hardwareConstraints=copied)["state"] == "Success"

@@ -66,7 +66,8 @@ def test_one_attempt_of_a_retried_instance_can_be_read_alone(
     for attempt in (1, 2, 3):
         answer = user.api.get(f"/tasks/{task['uuid']}/stdout/0?attempt={attempt}", headers={"Accept": "*/*"})
         assert answer.text == f"try {attempt}\n"
-    assert user.api.get(f"/tasks/{task['uuid']}/stdout/0?attempt=4", headers={"Accept": "*/*"}).text == ""
+    absent = user.api.get(f"/tasks/{task['uuid']}/stdout/0?attempt=4")
+    assert (absent.status_code, absent.json()["message"]) == (404, "No such attempt: 4 (instance 0 has had 3)")
     for path in ("stdout/0?attempt=x", "stdout/0?attempt=", "stdout?attempt=1"):
         answer = user.api.get(f"/tasks/{task['uuid']}/{path}")
         assert answer.status_code == 400
