@@ -44,6 +44,7 @@ class Outer:
             if account is None:
                 await _refuse(send, 401, _BAD_TOKEN)
                 return
+            inside["auth"] = account
             if other:
                 try:
                     account = await self._seen_as(account, other, scope["method"], path)
@@ -71,8 +72,16 @@ def may_look(method: str, path: str) -> bool:
 
 
 def caller_of(scope: Scope) -> Account:
-    """Return whose token came with a request that is behind this layer."""
-    account = scope["user"]
+    """Return as whom a request is answered that is behind this layer."""
+    return _known(scope["user"])
+
+
+def asker_of(scope: Scope) -> Account:
+    """Return whose token came with it: a viewer's, where another account is looked at."""
+    return _known(scope["auth"])
+
+
+def _known(account: object) -> Account:
     assert isinstance(account, Account), "this path is open: it has no caller"
     return account
 

@@ -10,6 +10,7 @@ import msgspec
 from litestar import Controller, get
 from litestar.response import Stream
 
+from hearth.api.outer import asker_of
 from hearth.api.requests import ApiRequest, PathText, caller, site_of
 from hearth.api.task_output import asked, instance_number
 from hearth.control import follow
@@ -41,14 +42,21 @@ class TaskFollow(Controller):
             since=_cursor(request.headers.get("last-event-id")),
             from_now=_from_now(request),
         )
-        return _stream(await follow.output(site_of(request), caller(request).id, wanted))
+        return _stream(
+            await follow.output(site_of(request), caller(request).id, wanted, asker_id=asker_of(request.scope).id)
+        )
 
     @get("/events")
     async def events(self, request: ApiRequest, ident: PathText) -> Stream:
         """What happens to the task: its states, progress, retries, losses, failures."""
         after = _line(request.headers.get("last-event-id"))
         messages = await follow.events(
-            site_of(request), caller(request).id, ident, after=after, from_now=_from_now(request)
+            site_of(request),
+            caller(request).id,
+            ident,
+            asker_id=asker_of(request.scope).id,
+            after=after,
+            from_now=_from_now(request),
         )
         return _stream(messages)
 

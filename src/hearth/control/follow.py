@@ -71,9 +71,9 @@ class OutputWanted:
     from_now: bool = False
 
 
-async def output(site: Site, account_id: int, wanted: OutputWanted) -> AsyncIterator[Message]:
-    """Find the task, then return what is to be told of its output."""
-    site.hub.require_place(account_id, site.settings.followers_per_account)
+async def output(site: Site, account_id: int, wanted: OutputWanted, *, asker_id: int) -> AsyncIterator[Message]:
+    """Find the task, then return what is to be told of its output; the stream is one of the asker's."""
+    site.hub.require_place(asker_id, site.settings.followers_per_account)
     views = [
         await site.store.read(read_output.look, account_id, Wanted(wanted.ident, stream, wanted.number))
         for stream in (0, 1)
@@ -81,25 +81,25 @@ async def output(site: Site, account_id: int, wanted: OutputWanted) -> AsyncIter
     cursor = wanted.since or (0, 0)
     if wanted.from_now and wanted.since is None:
         cursor = await site.store.read(_ends, views)
-    return _guarded(site, account_id, views[0].task_id, lambda f: _output(site, f, views, wanted.streams, cursor))
+    return _guarded(site, asker_id, views[0].task_id, lambda f: _output(site, f, views, wanted.streams, cursor))
 
 
 async def events(
-    site: Site, account_id: int, ident: str, *, after: int | None, from_now: bool
+    site: Site, account_id: int, ident: str, *, asker_id: int, after: int | None, from_now: bool
 ) -> AsyncIterator[Message]:
-    """Find the task, then return what is to be told of what happens to it."""
-    site.hub.require_place(account_id, site.settings.followers_per_account)
+    """Find the task, then return what is to be told of what happens to it; the stream is one of the asker's."""
+    site.hub.require_place(asker_id, site.settings.followers_per_account)
     view = await site.store.read(read_output.look, account_id, Wanted(ident, 0))
     if after is None:
         after = await site.store.read(follow_view.newest_line, view.task_id) if from_now else 0
     begin = after
-    return _guarded(site, account_id, view.task_id, lambda f: _events(site, f, begin))
+    return _guarded(site, asker_id, view.task_id, lambda f: _events(site, f, begin))
 
 
 async def _guarded(
-    site: Site, account_id: int, task_id: int, messages: Callable[[Follower], AsyncIterator[Message]]
+    site: Site, asker_id: int, task_id: int, messages: Callable[[Follower], AsyncIterator[Message]]
 ) -> AsyncIterator[Message]:
-    with site.hub.following(account_id, task_id) as follower:
+    with site.hub.following(asker_id, task_id) as follower:
         async for message in messages(follower):
             yield message
 

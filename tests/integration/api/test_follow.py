@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import httpx
 import pytest
 
 from hearth.control import follow
+from hearth.control.viewers import Viewers
 from hearth.wire import agent as wire
 from tests.integration.api.sites import TestSite, a_task
 from tests.integration.api.streams import Event, following
@@ -248,3 +250,22 @@ async def test_an_account_has_a_limit_of_open_streams(running: Running) -> None:
     assert "followers_per_account" in answer.json()["message"]
     for place in places:
         place.__exit__(None, None, None)
+
+
+async def test_streams_of_a_viewer_take_no_places_of_the_owner(running: Running) -> None:
+    viewer, token = await running.site.account("viewer@example.org")
+    await Viewers(running.site.site.store, now=running.site.clock).allow("ada@example.org", viewer.email)
+    hub, most = running.site.site.hub, running.site.site.settings.followers_per_account
+    named = {"qarnotreadonlyrequestforaccount": "ada@example.org"}  # as it comes through ASGI
+    with ExitStack() as places:
+        for _ in range(most - 1):
+            places.enter_context(hub.following(viewer.id, running.keys[0][0]))
+        async with following(running.site, token, running.at("output"), **named) as stream:
+            while not hub.is_waiting(1):
+                await asyncio.sleep(0)
+            assert stream.status == 200
+            async with running.site.client(token, **named) as client:
+                assert (await client.get(running.at("events"))).status_code == 429
+            async with following(running.site, running.token, running.at("output")) as own:
+                await running.end(0, 1)
+                assert (await own.rest())[-1].name == "end"
