@@ -26,6 +26,10 @@ class Clients:
     platform: Platform
     folder: Path
 
+    def without(self, client: str) -> "Clients":
+        """Return the others."""
+        return Clients({c: python for c, python in self.pythons.items() if c != client}, self.platform, self.folder)
+
     def answers(self, script: str) -> dict[str, dict[str, Any]]:
         """Run a script with every client at once; return what each told."""
         running = {}
@@ -62,9 +66,9 @@ class Clients:
 
 @pytest.fixture(scope="session", params=RUNTIMES)
 def platform(request: pytest.FixtureRequest) -> Iterator[Platform]:
-    """A platform of each runtime."""
+    """A platform of each runtime, with room for what all clients have running at once."""
     with ExitStack() as stack:
-        yield stack.enter_context(platform_with(request, request.param))
+        yield stack.enter_context(platform_with(request, request.param, {"HEARTH_NODE_CORES": "12"}))
 
 
 @pytest.fixture
