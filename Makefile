@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .PHONY: help setup check format test demo bench lock clean
 
 # Every folder of tests/ with tests in it, with the seconds it may take on two cores.
-SUITES := unit=90 property=300 contract=300 integration=420 compat=420 e2e=330 chaos=420
+SUITES := unit=120 property=330 contract=420 integration=420 compat=420 e2e=390 chaos=540
 BIN := .venv/bin
 
 help: ## list these recipes

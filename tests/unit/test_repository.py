@@ -99,6 +99,6 @@ def test_the_makefile_runs_every_suite() -> None:
     assert run >= present
 
 
-def test_the_budgets_of_ci_fit_into_45_minutes() -> None:
+def test_the_budgets_of_ci_fit_into_52_minutes() -> None:
     steps = re.findall(r"^step (\d+) ", (ROOT / ".ci/run").read_text(), re.MULTILINE)
-    assert 0 < sum(map(int, steps)) <= 45 * 60
+    assert 0 < sum(map(int, steps)) <= 52 * 60
