@@ -19,8 +19,8 @@ from hearth.store.door import open_engine
 from hearth.store.queries import accounts, buckets, history, instances, nodes, objects, output, shapes, tasks
 from hearth.store.schema import NEWEST, REVISIONS, SchemaRefused, SiteFacts, ensure_site, revision, upgrade
 from hearth.store.tables import attempts, metadata, projects, task_tags, uploads
-from tests.integration.schema_facts import facts
 from tests.contract.store.truth import seen
+from tests.integration.schema_facts import facts
 from tests.integration.seeds import SEEDS
 
 
