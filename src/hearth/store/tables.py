@@ -143,6 +143,12 @@ waits = Table(  # why the tasks of a shape waited, and from when until when; the
     Column("until", BigInteger),
 )
 Index("ix_waits_shape_id_since", waits.c.shape_id, waits.c.since)
+Index(
+    "ix_waits_until",
+    waits.c.until,
+    sqlite_where=text("until IS NOT NULL"),
+    postgresql_where=text("until IS NOT NULL"),
+)
 
 tasks = Table(
     "tasks",

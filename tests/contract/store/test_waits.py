@@ -221,3 +221,23 @@ async def test_old_waits_are_forgotten(world: World):
     await waits.look()
     assert [row["until"] for row in await world.store.read(every, tables.waits)] == [None]
     assert (await told(world, account, still)).reasons[0].reason.code is Code.NO_NODES
+
+
+async def test_old_waits_are_forgotten_behind_others_that_go_on(world: World, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(control, "SLICE", 2)
+    account = await world.account()
+    waits = looking(world)
+    await world.node()
+    for cores in (64, 65, 66):  # which no node has: they wait for ever
+        await world.submit(account, hardware=needing(cores))
+    await waits.look()
+    for cores in (67, 68, 69):
+        task_id = await world.submit(account, hardware=needing(cores))
+        await waits.look()
+        await world.cancel(account, task_id)
+        await waits.look()
+    assert len(await world.store.read(every, tables.waits)) == 6
+    world.now += control.KEPT + SECOND
+    await waits.look()
+    found = [(row["since"] < world.now, row["until"]) for row in await world.store.read(every, tables.waits)]
+    assert found == [(True, world.now)] * 3 + [(False, None)] * 3  # the node is silent now

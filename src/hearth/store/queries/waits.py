@@ -92,9 +92,9 @@ def between(connection: Connection, shape_id: int, begin: int, end: int) -> list
 
 
 def forget_before(connection: Connection, before: int, limit: int) -> int:
-    """Remove waits that ended before that, among the oldest `limit`; return how many."""
-    oldest = connection.execute(select(waits.c.id, waits.c.until).order_by(waits.c.id).limit(limit)).all()
-    gone: Sequence[int] = [row[0] for row in oldest if row[1] is not None and row[1] < before]
+    """Remove up to `limit` waits that ended before that; return how many."""
+    oldest = select(waits.c.id).where(waits.c.until.is_not(None), waits.c.until < before).order_by(waits.c.until)
+    gone: Sequence[int] = connection.execute(oldest.limit(limit)).scalars().all()
     if gone:
         connection.execute(delete(waits).where(waits.c.id.in_(gone)))
     return len(gone)

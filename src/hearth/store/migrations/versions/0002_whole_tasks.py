@@ -102,6 +102,13 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("waits", schema=None) as batch_op:
         batch_op.create_index("ix_waits_shape_id_since", ["shape_id", "since"], unique=False)
+        batch_op.create_index(
+            "ix_waits_until",
+            ["until"],
+            unique=False,
+            sqlite_where=sa.text("until IS NOT NULL"),
+            postgresql_where=sa.text("until IS NOT NULL"),
+        )
 
     op.create_table(
         "snapshot_parts",
