@@ -50,6 +50,16 @@ class Settings:
     output_limit_task_mb: int = 100
     followers_per_account: int = 200  # streams of events or output that one account may have open
     request_limit_mb: int = 64
+    # What this site says of its energy, for carbon facts; what it does not say is 0 in them.
+    carbon_watts_per_core: float = 0.0
+    carbon_pue: float = 1.0
+    carbon_gco2_per_kwh: float = 0.0
+    carbon_reused_share: float = 0.0  # of all energy, as heat that somebody needs
+    carbon_heat_gco2_per_kwh: float = 0.0  # of the heating that this replaces
+    carbon_water_litres_per_kwh: float = 0.0
+    carbon_compared_name: str = "european_dc"  # the data centre that is compared with
+    carbon_compared_pue: float = 1.0
+    carbon_compared_gco2_per_kwh: float = 0.0
 
     @property
     def sqlalchemy_url(self) -> str:

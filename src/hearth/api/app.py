@@ -8,6 +8,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp
 
 from hearth.api.about import About
+from hearth.api.carbon import Carbon
 from hearth.api.derive import Derive
 from hearth.api.hardware import Hardware
 from hearth.api.openapi import CONFIG, openapi
@@ -38,6 +39,7 @@ def create_routes(site: Site) -> Litestar:
             Hardware,
             Quotas,
             WhyTasks,
+            Carbon,
             TaskLists,
             Tasks,
             Derive,

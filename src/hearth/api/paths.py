@@ -28,6 +28,9 @@ def fold_path(path: str) -> str:
         segments[0] = root
     elif root in ("quotas", "hardware-constraints"):
         segments = [segment.lower() for segment in segments]
+    elif root == "carbon":
+        places = {0, 1, 2, 4}  # not the id
+        segments = [part.lower() if place in places else part for place, part in enumerate(segments)]
     elif root in _COLLECTIONS:
         segments[0] = root
         if len(segments) > 1 and segments[1].lower() in RESERVED_WORDS:

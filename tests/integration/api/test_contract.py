@@ -16,7 +16,7 @@ from tests.integration.api.sites import open_site
 
 FACTS: dict[str, Any] = json.loads((Path(__file__).parents[2] / "reference/facts.json").read_text())
 # Built by later issues.
-NOT_YET = re.compile(r"[A-Z]+ /(pools|jobs|sanity-checks|carbon)\b")
+NOT_YET = re.compile(r"[A-Z]+ /(pools|jobs|sanity-checks|carbon/v1/pools)\b")
 NOUNS_NOT_YET = {"pools", "jobs"}
 EXPECTED = {name: told for name, told in FACTS["openapi"].items() if not NOT_YET.match(name)}
 

@@ -25,6 +25,8 @@ from hearth.api.paths import fold_path
         ("/tasks/X/snapshot/snap_1_Ab", "/tasks/X/snapshot/snap_1_Ab"),
         ("/PROFILES/My-Profile", "/profiles/My-Profile"),
         ("/openapi.json", "/openapi.json"),
+        ("/carbon/v1/Tasks/My-task/Carbon-Facts", "/carbon/v1/tasks/My-task/carbon-facts"),
+        ("/v1/Carbon/V1/tasks/a/carbon-facts", "/carbon/v1/tasks/a/carbon-facts"),
         ("/v1/openapi.json", "/openapi.json"),
         ("/secrets-manager/data/A/b", "/secrets-manager/data/A/b"),
         ("/tasks/v1", "/tasks/v1"),
