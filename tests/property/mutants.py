@@ -126,7 +126,7 @@ MUTANTS = [
     Mutant("an end is no news of a snapshot", SNAPSHOT, "files=self.files + files,\n            is_heard_of=True", "files=self.files + files", SNAPSHOTS),
     Mutant("a snapshot is due at once", SNAPSHOT, "// step + 1)", "// step)",
            "test_snapshot.test_the_next_one_is_a_whole_number_of_intervals_after_the_submission_and_the_first_to_come"),
-    Mutant("a bundle joins what two attempts wrote", BUNDLE, "(whole[-1].number, whole[-1].attempt, end) == chunk[1:3] + (chunk.instance_start,)", "(whole[-1].number, end) == (chunk.number, chunk.instance_start)", BUNDLED),
+    Mutant("a bundle joins what two attempts wrote", BUNDLE, "(whole[-1].number, whole[-1].attempt, end) == (*chunk[1:3], chunk.instance_start)", "(whole[-1].number, end) == (chunk.number, chunk.instance_start)", BUNDLED),
     Mutant("a bundle forgets where its chunks begin", BUNDLE, "        begin += size\n    return found", "        begin += 0\n    return found", BUNDLED),
 ]  # fmt: skip
 
