@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Final, cast
 
 import msgspec
 from litestar.enums import ScopeType
@@ -20,6 +22,8 @@ OPEN_PATHS: Final = frozenset({"/settings", "/versions", "/openapi.json"})
 # Names the account that a viewer looks at.
 READ_ONLY_HEADER: Final = "QarnotReadOnlyRequestForAccount"
 
+# Where a request keeps how to ask again whether it may be answered.
+_RIGHT: Final = "hearth.right"
 _BAD_TOKEN: Final = "Bad authentication token"
 _OTHER_ACCOUNT: Final = READ_ONLY_HEADER.lower().encode()
 
@@ -52,6 +56,7 @@ class Outer:
                     await _refuse(send, refusal.status, refusal.message)
                     return
             inside["user"] = account
+            inside[_RIGHT] = partial(self._still_holds, token, other, scope["method"], path, account.id)
         await self._inner(inside, receive, send)  # type: ignore[arg-type]
 
     async def _seen_as(self, caller: Account, named: str, method: str, path: str) -> Account:
@@ -60,6 +65,16 @@ class Outer:
         if account.id != caller.id and not may_look(method, path):
             raise NotAllowed(f"{method} {path} is not possible for a viewer: {READ_ONLY_HEADER} only looks")
         return account
+
+    async def _still_holds(self, token: str, other: str, method: str, path: str, account_id: int) -> bool:
+        """Answer whether a request that was let in would be let in now."""
+        account = await self._accounts.by_token(token)
+        if account is not None and other:
+            try:
+                account = await self._seen_as(account, other, method, path)
+            except NotAllowed:
+                return False
+        return account is not None and account.id == account_id
 
 
 def may_look(method: str, path: str) -> bool:
@@ -79,6 +94,12 @@ def caller_of(scope: Scope) -> Account:
 def asker_of(scope: Scope) -> Account:
     """Return whose token came with it: a viewer's, where another account is looked at."""
     return _known(scope["auth"])
+
+
+def right_of(scope: Scope) -> Callable[[], Awaitable[bool]]:
+    """Return how to ask whether the token, and the right to look, still hold: an answer may take hours."""
+    holds: Callable[[], Awaitable[bool]] = cast(dict[str, Any], scope)[_RIGHT]
+    return holds
 
 
 def _known(account: object) -> Account:

@@ -10,11 +10,11 @@ import msgspec
 from litestar import Controller, get
 from litestar.response import Stream
 
-from hearth.api.outer import asker_of
+from hearth.api.outer import asker_of, right_of
 from hearth.api.requests import ApiRequest, PathText, caller, site_of
 from hearth.api.task_output import asked, instance_number
 from hearth.control import follow
-from hearth.control.follow import Message, OutputWanted
+from hearth.control.follow import Asker, Message, OutputWanted
 from hearth.domain.errors import Invalid
 
 _CURSOR: Final = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
@@ -42,23 +42,20 @@ class TaskFollow(Controller):
             since=_cursor(request.headers.get("last-event-id")),
             from_now=_from_now(request),
         )
-        return _stream(
-            await follow.output(site_of(request), caller(request).id, wanted, asker_id=asker_of(request.scope).id)
-        )
+        return _stream(await follow.output(site_of(request), _asker(request), wanted))
 
     @get("/events")
     async def events(self, request: ApiRequest, ident: PathText) -> Stream:
         """What happens to the task: its states, progress, retries, losses, failures."""
         after = _line(request.headers.get("last-event-id"))
         messages = await follow.events(
-            site_of(request),
-            caller(request).id,
-            ident,
-            asker_id=asker_of(request.scope).id,
-            after=after,
-            from_now=_from_now(request),
+            site_of(request), _asker(request), ident, after=after, from_now=_from_now(request)
         )
         return _stream(messages)
+
+
+def _asker(request: ApiRequest) -> Asker:
+    return Asker(asker_of(request.scope).id, caller(request).id, right_of(request.scope))
 
 
 def _from_now(request: ApiRequest) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -71,41 +71,73 @@ class OutputWanted:
     from_now: bool = False
 
 
-async def output(site: Site, account_id: int, wanted: OutputWanted, *, asker_id: int) -> AsyncIterator[Message]:
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who follows."""
+
+    id: int  # whose stream it is
+    account_id: int  # whose tasks are looked at
+    may_follow: Callable[[], Awaitable[bool]]  # asked again while the stream is open
+
+
+class _Watch:
+    """The time after which a stream says that it lives, and is asked whether it still may."""
+
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
+        self._clock = asyncio.get_running_loop().time
+        self._due_at = self._clock() + KEEP_ALIVE_SECONDS
+
+    @property
+    def seconds_left(self) -> float:
+        return max(0.0, self._due_at - self._clock())
+
+    async def may_go_on(self) -> bool:
+        """Answer whether the stream is still its reader's right; ask when it is time to."""
+        if self.seconds_left:
+            return True
+        self._due_at = self._clock() + KEEP_ALIVE_SECONDS
+        return await self._asker.may_follow()
+
+
+async def output(site: Site, asker: Asker, wanted: OutputWanted) -> AsyncIterator[Message]:
     """Find the task, then return what is to be told of its output; the stream is one of the asker's."""
-    site.hub.require_place(asker_id, site.settings.followers_per_account)
+    site.hub.require_place(asker.id, site.settings.followers_per_account)
     views = [
-        await site.store.read(read_output.look, account_id, Wanted(wanted.ident, stream, wanted.number))
+        await site.store.read(read_output.look, asker.account_id, Wanted(wanted.ident, stream, wanted.number))
         for stream in (0, 1)
     ]
     cursor = wanted.since or (0, 0)
     if wanted.from_now and wanted.since is None:
         cursor = await site.store.read(_ends, views)
-    return _guarded(site, asker_id, views[0].task_id, lambda f: _output(site, f, views, wanted.streams, cursor))
+    return _guarded(
+        site, asker, views[0].task_id, lambda f, watch: _output(site, f, watch, views, wanted.streams, cursor)
+    )
 
 
-async def events(
-    site: Site, account_id: int, ident: str, *, asker_id: int, after: int | None, from_now: bool
-) -> AsyncIterator[Message]:
+async def events(site: Site, asker: Asker, ident: str, *, after: int | None, from_now: bool) -> AsyncIterator[Message]:
     """Find the task, then return what is to be told of what happens to it; the stream is one of the asker's."""
-    site.hub.require_place(asker_id, site.settings.followers_per_account)
-    view = await site.store.read(read_output.look, account_id, Wanted(ident, 0))
+    site.hub.require_place(asker.id, site.settings.followers_per_account)
+    view = await site.store.read(read_output.look, asker.account_id, Wanted(ident, 0))
     if after is None:
         after = await site.store.read(follow_view.newest_line, view.task_id) if from_now else 0
     begin = after
-    return _guarded(site, asker_id, view.task_id, lambda f: _events(site, f, begin))
+    return _guarded(site, asker, view.task_id, lambda f, watch: _events(site, f, watch, begin))
 
 
 async def _guarded(
-    site: Site, asker_id: int, task_id: int, messages: Callable[[Follower], AsyncIterator[Message]]
+    site: Site, asker: Asker, task_id: int, messages: Callable[[Follower, _Watch], AsyncIterator[Message]]
 ) -> AsyncIterator[Message]:
-    with site.hub.following(asker_id, task_id) as follower:
-        async for message in messages(follower):
+    watch = _Watch(asker)
+    with site.hub.following(asker.id, task_id) as follower:
+        async for message in messages(follower, watch):
+            if not await watch.may_go_on():
+                return  # without an end: the task goes on
             yield message
 
 
 async def _output(
-    site: Site, follower: Follower, views: list[View], streams: tuple[int, ...], cursor: Cursor
+    site: Site, follower: Follower, watch: _Watch, views: list[View], streams: tuple[int, ...], cursor: Cursor
 ) -> AsyncIterator[Message]:
     chosen = [views[stream] for stream in streams]
     while True:
@@ -120,13 +152,13 @@ async def _output(
         if look.end is not None:
             yield look.end
             return
-        async for message in _pause(site, follower, OUTPUT_PAUSE if look.messages else 0.0):
+        async for message in _pause(site, follower, watch, OUTPUT_PAUSE if look.messages else 0.0):
             yield message
         if site.hub.is_closed:
             return
 
 
-async def _events(site: Site, follower: Follower, after: int) -> AsyncIterator[Message]:
+async def _events(site: Site, follower: Follower, watch: _Watch, after: int) -> AsyncIterator[Message]:
     progress: dict[str, Any] = {}
     while True:
         follower.news.clear()
@@ -143,19 +175,21 @@ async def _events(site: Site, follower: Follower, after: int) -> AsyncIterator[M
         if look.end is not None:
             yield look.end
             return
-        async for message in _pause(site, follower, EVENTS_PAUSE):
+        async for message in _pause(site, follower, watch, EVENTS_PAUSE):
             yield message
         if site.hub.is_closed:
             return
 
 
-async def _pause(site: Site, follower: Follower, seconds: float) -> AsyncIterator[Message]:
-    """Wait for news, saying now and then that the connection lives."""
+async def _pause(site: Site, follower: Follower, watch: _Watch, seconds: float) -> AsyncIterator[Message]:
+    """Wait for news, saying now and then that the connection lives, also where news come that tell it nothing."""
     if seconds and not site.hub.is_closed:
         await asyncio.sleep(seconds)
-    while not (follower.news.is_set() or site.hub.is_closed):
-        if not await follower.wait(KEEP_ALIVE_SECONDS):
+    while not site.hub.is_closed:
+        if not watch.seconds_left:
             yield Message()
+        elif await follower.wait(watch.seconds_left):
+            return
 
 
 def _ends(connection: Connection, views: list[View]) -> Cursor:

@@ -171,6 +171,49 @@ async def test_a_quiet_stream_says_that_it_lives(running: Running, monkeypatch: 
             await asyncio.sleep(0)
 
 
+@pytest.mark.parametrize("path", ["output?from=now", "events?from=now"])
+async def test_a_stream_ends_without_an_end_when_its_token_does(
+    running: Running, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "KEEP_ALIVE_SECONDS", 0.001)
+    async with following(running.site, running.token, running.at(path)) as stream:
+        while ": still here\n\n: still here\n\n" not in stream.text:
+            await asyncio.sleep(0)
+        await running.site.site.accounts.revoke(running.token)
+        with pytest.raises(AssertionError, match="the stream ended"):
+            while (await stream.next()).name == "progress":
+                pass
+    assert not running.site.site.hub.is_waiting(1)
+
+
+async def test_a_busy_stream_ends_too_when_its_token_does(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "KEEP_ALIVE_SECONDS", 0.0)  # all that is told is asked for
+    await running.write(0, b"one\n")
+    async with following(running.site, running.token, running.at("output")) as stream:
+        assert await stream.next() == line(0, "one\n", 0, "7-0")
+        await running.site.site.accounts.revoke(running.token)
+        await running.write(0, b"two\n", 4)
+        with pytest.raises(AssertionError, match="the stream ended"):
+            await stream.next()
+
+
+async def test_a_stream_of_a_viewer_ends_when_the_right_to_look_does(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "KEEP_ALIVE_SECONDS", 0.001)
+    viewer, token = await running.site.account("viewer@example.org")
+    viewers = Viewers(running.site.site.store, now=running.site.clock)  # those of another process
+    await viewers.allow("ada@example.org", viewer.email)
+    named = {"qarnotreadonlyrequestforaccount": "ada@example.org"}
+    async with following(running.site, token, running.at("output"), **named) as stream:
+        while ": still here\n\n" not in stream.text:
+            await asyncio.sleep(0)
+        await viewers.revoke("ada@example.org", viewer.email)
+        running.site.clock.pass_seconds(1)  # for so long an answer is believed
+        with pytest.raises(AssertionError, match="the stream ended"):
+            await stream.next()
+
+
 async def test_another_server_on_the_same_database_is_heard_too(running: Running) -> None:
     site = running.site.site
     async with following(running.site, running.token, running.at("output")) as stream:
