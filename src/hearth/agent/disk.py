@@ -28,6 +28,10 @@ class DiskRules:
     overlays: bool = False  # whether runs see what this process mounts
 
 
+class Crowded(OSError):
+    """What is wanted does not fit beside what is on the disk now, which is well otherwise."""
+
+
 def is_fault(error: BaseException) -> bool:
     """Answer whether an error is one of this machine: it may pass, and elsewhere it would not have been."""
     return isinstance(error, OSError) and error.errno in _FAULTS
@@ -46,11 +50,13 @@ def disk_bytes(folder: Path) -> int:
 
 
 def require_free(folder: Path, size: int, rules: DiskRules) -> None:
-    """Raise the error of a full disk unless `size` more bytes leave as much free as there must be."""
+    """Raise unless `size` more bytes leave as much free as there must be: of a full disk, or `Crowded`."""
     free = free_bytes(folder)
     if size and free - size < rules.free_bytes:
         told = f"{size} bytes are needed and {free} are free, of which {rules.free_bytes} are kept"
-        raise OSError(errno.ENOSPC, f"the disk of the node is too full: {told}")
+        # Whose fault it is: the disk takes nothing from anybody, or only not as much as this one wants.
+        kind = OSError if free < rules.free_bytes else Crowded
+        raise kind(errno.ENOSPC, f"the disk of the node is too full: {told}")
 
 
 def require_floor(folder: Path, rules: DiskRules) -> None:

@@ -11,7 +11,7 @@ import structlog
 from hearth.agent.attempt import Effect, Filled, Key, Phase, RunEnd
 from hearth.agent.cache import Unfit
 from hearth.agent.command import refusal_of_image, run_spec
-from hearth.agent.disk import is_fault
+from hearth.agent.disk import Crowded, is_fault
 from hearth.agent.folders import key_text
 from hearth.agent.link import Gone, Unreachable
 from hearth.agent.manifest import Manifest, write_manifest
@@ -24,6 +24,8 @@ _log = structlog.get_logger(__name__)
 
 # So often resources are tried again while the server answers otherwise, some two minutes: then another node may try.
 PREPARE_TRIES = 60
+# So long resources wait for room on the disk, try by try: then it may be another node that has it.
+CROWDED_SECONDS = (0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 8.0)
 
 
 class Preparing:
@@ -81,7 +83,7 @@ class Preparing:
 
     async def _prepare_slowly(self, key: Key, work: wire.Work, spec: RunSpec) -> None:
         began = time.monotonic()
-        failures = tries = 0
+        failures = tries = crowded = 0
         while self._is_queued(key):
             try:
                 if spec.image is not None and (refused := await self._pull(spec.image)) is not None:
@@ -113,6 +115,14 @@ class Preparing:
                 _log.warning("resources did not arrive; trying again", run=key_text(key), error=str(error))
                 await asyncio.sleep(retry_seconds(failures))
                 failures += 1
+            except Crowded as error:
+                # No pause for the node: what others want may fit. It counts, so that it does not go round for ever.
+                if crowded == len(CROWDED_SECONDS):
+                    self._tell(self._logic.failed(key, broken("get its resources", error), time.monotonic()))
+                    return
+                _log.warning("resources do not fit now; trying again", run=key_text(key), error=str(error))
+                await asyncio.sleep(CROWDED_SECONDS[crowded])
+                crowded += 1
             except Exception as error:
                 self._tell(self._could_not("prepare it", key, error))
                 return

@@ -7,6 +7,7 @@ account's counters are all written there, for the whole batch.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -17,6 +18,7 @@ from sqlalchemy import Connection
 from hearth.control.snapshot_parts import Completed, end_with_attempts
 from hearth.control.times import Times
 from hearth.domain.instance import (
+    NODE_FAULT,
     Cancelled,
     Effect,
     Event,
@@ -35,6 +37,7 @@ from hearth.store.queries.tasks import Standing, TaskRow
 
 # Failures of a task that its history tells one by one; the counts tell of the others.
 FAILURES_TOLD = 10
+_DIGITS = re.compile(r"[0-9]+")
 
 
 @dataclass(slots=True)
@@ -73,6 +76,7 @@ class Changes:
         self._tallies: dict[int, _Tally] = {}
         self._attempts: list[dict[str, object]] = []
         self._lines: list[dict[str, object]] = []  # of history
+        self._given_back: dict[tuple[int, int], tuple[Instance, Failure]] = {}  # free of charge
         self._failures: dict[int, int] = {}  # instances of this batch whose failure is told in it, by task
         self._over: list[tuple[int, int, int, int]] = []  # node, task, number, attempt: with open snapshots
 
@@ -129,7 +133,10 @@ class Changes:
             match effect:
                 case Retried():
                     self._keep_attempt(stored, after, effect)
-                    self._tell(after, "retry" if effect.counts else "loss", effect.failure)
+                    if effect.failure.code == NODE_FAULT:
+                        self._given_back[key] = after, effect.failure
+                    else:
+                        self._tell(after, "retry" if effect.counts else "loss", effect.failure)
                 case StopWanted(node_id, attempt):
                     self.stops.append((node_id, task_id, number, attempt))
         return effects
@@ -198,6 +205,16 @@ class Changes:
             }
         )
 
+    def _replace_returns(self) -> None:
+        """Let what was given back free of charge, which has no cap, leave one row, and no line that says the same."""
+        if not self._given_back:
+            return
+        last = instances.forget_returns(self.connection, self._given_back)
+        for key, (instance, failure) in self._given_back.items():
+            if key not in last or _without_numbers(last[key]) != _without_numbers(failure.message):
+                self._tell(instance, "loss", failure)
+        self._given_back.clear()
+
     def cancel_task(self, task_id: int) -> None:
         """Cancel every instance that has not ended: waiting ones at once, whatever their number."""
         task = self.tasks[task_id]
@@ -235,6 +252,7 @@ class Changes:
     def save(self) -> None:
         """Write everything that changed."""
         self._save_instances()
+        self._replace_returns()
         if self._over:
             self.complete_snapshots(end_with_attempts(self.connection, self._over, self.now))
             self._over = []
@@ -283,3 +301,8 @@ class Changes:
         instances.insert_claimed(self.connection, account_of, fresh)
         instances.save(self.connection, [self._instances[key] for key in self._touched if key in self._rows])
         self._rows |= self._touched
+
+
+def _without_numbers(message: str) -> str:
+    """Return what stays of a message while free bytes and names of runs change."""
+    return _DIGITS.sub("#", message)

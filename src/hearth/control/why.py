@@ -16,7 +16,7 @@ from hearth.domain.errors import Missing
 from hearth.domain.instance import InstanceState
 from hearth.domain.ranges import RangeSet
 from hearth.domain.task import TaskState
-from hearth.scheduler.why import Code, Place, Reason, busy, staging
+from hearth.scheduler.why import Code, Place, Reason, busy, given_back, staging
 from hearth.store.queries import instances, queue, shapes, waits
 from hearth.store.queries.instances import Stored
 from hearth.store.queries.tasks import TaskRow
@@ -24,6 +24,8 @@ from hearth.store.queries.waits import Past
 
 # Tasks that are counted to tell a place in the queue.
 COUNTED = 10_000
+# Instances that are looked at to tell which of them a node gave back.
+RETURNS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def look(
         live = {number: stored for number, stored in live.items() if number == instance}
     reasons: list[Held] = []
     if waiting:
-        reasons.append(_waiting(connection, task, waiting, now, heartbeat_seconds))
+        reasons += _waiting(connection, task, waiting, now, heartbeat_seconds)
     dispatched = [stored for stored in live.values() if stored.instance.state is InstanceState.DISPATCHED]
     if dispatched:
         reasons.append(_staging(dispatched, now))
@@ -78,18 +80,38 @@ def look(
     return Answer(task.uuid, state, message, reasons, past)
 
 
-def _waiting(connection: Connection, task: TaskRow, numbers: RangeSet, now: int, heartbeat_seconds: float) -> Held:
+def _waiting(
+    connection: Connection, task: TaskRow, numbers: RangeSet, now: int, heartbeat_seconds: float
+) -> list[Held]:
     shape = shapes.get(connection, task.shape_id)
     assert shape is not None
     nodes = read_nodes(connection, now, heartbeat_seconds)
     runs = task.dispatched_count + task.running_count + task.uploading_count + task.cancelling_count > 0
     reason = nodes.reason(shape, queue.share_of(connection, task.account_id), now, is_running=runs)
+    found: list[Held] = []
     if reason.code is Code.NODES_BUSY:
+        # Nodes that gave something back have a better reason than being busy.
+        found = _given_back(connection, task, numbers)
+        for held in found:
+            numbers -= held.numbers
+        if not numbers:
+            return found
         place = _place(connection, task, shape, nodes)
         reason = busy(int(reason.numbers["nodes"]), place)
     since = waits.open_of(connection, task.shape_id)
     began = now if since is None or since.code != reason.code else max(since.since, task.created_at)
-    return Held(reason, numbers, began)
+    return [Held(reason, numbers, began), *found]
+
+
+def _given_back(connection: Connection, task: TaskRow, numbers: RangeSet) -> list[Held]:
+    """Tell of waiting instances whose newest attempt a node gave back, in the words of the newest one."""
+    if not task.requeued_count:
+        return []
+    returns = [one for one in instances.given_back(connection, task.id, RETURNS) if one[0] in numbers]
+    if not returns:
+        return []
+    since = min(at for _, at, _ in returns)
+    return [Held(given_back(len(returns), returns[0][2]), RangeSet.of(number for number, _, _ in returns), since)]
 
 
 def _place(connection: Connection, task: TaskRow, shape: Shape, nodes: Nodes) -> Place:

@@ -26,6 +26,9 @@ from msgspec.structs import replace
 
 from hearth.domain.errors import StaleLease, TransitionRefused
 
+# The code of an attempt that its node gave back before it began.
+NODE_FAULT = "NODE_FAULT"
+
 
 class InstanceState(IntEnum):
     """Where an instance is; the numbers are stored."""
@@ -291,7 +294,7 @@ def _lose(instance: Instance, event: Lost) -> tuple[Instance, list[Effect]]:
     gone = replace(instance, node_id=None, boot=None, losses=instance.losses + counts)
     if instance.state is InstanceState.CANCELLING:
         return replace(gone, state=InstanceState.CANCELLED, ended_at=event.at), []
-    failure = Failure("NODE_LOST" if counts else "NODE_FAULT", event.reason)
+    failure = Failure("NODE_LOST" if counts else NODE_FAULT, event.reason)
     if not counts or gone.losses <= event.losses_allowed:
         return replace(gone, state=InstanceState.WAITING), [Retried(event.attempt, failure, counts=False)]
     told = Failure("NODE_LOST_TOO_OFTEN", f"{event.reason}; this was node loss number {gone.losses} of this instance")

@@ -28,6 +28,7 @@ class Code(StrEnum):
     QUOTA_TASKS = "QUOTA_TASKS"
     NODES_BUSY = "NODES_BUSY"
     STAGING = "STAGING"
+    NODE_FAULT = "NODE_FAULT"
     WAITING_FOR_TASK = "WAITING_FOR_TASK"  # for tasks with dependencies
     POOL_FULL = "POOL_FULL"  # for tasks in pools
 
@@ -126,6 +127,12 @@ def staging(instances: int, nodes: int) -> Reason:
     """Return that instances were given to nodes, which fetch what these need."""
     sentence = f"{_nodes(nodes)} fetch the image and the resources, or begin with what was dispatched before"
     return Reason(Code.STAGING, sentence, {"instances": instances, "nodes": nodes})
+
+
+def given_back(instances: int, message: str) -> Reason:
+    """Return that nodes took instances and gave them back before they began, and what the last one said."""
+    sentence = f"a node gave it back before it began, at no cost, and it waits for a node again: {message}"
+    return Reason(Code.NODE_FAULT, sentence, {"instances": instances})
 
 
 def _nobody(kinds: Sequence[Kind], now: int, last_heard: int | None) -> Reason:

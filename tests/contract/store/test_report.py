@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from hearth.control.store_output import OutputLimits
 from hearth.domain.instance import InstanceState
 from hearth.domain.spec import Retries
@@ -15,6 +17,7 @@ from tests.contract.store.world import (
     World,
     exited,
     failed,
+    given_back,
     keys,
     lost,
     started,
@@ -345,6 +348,31 @@ async def test_a_loss_does_not_eat_a_retry_and_has_a_cap_of_its_own(world: World
     row = await world.instance(key[0], 0)
     assert (row.state, row.error_code) == (InstanceState.FAILED, "NODE_LOST_TOO_OFTEN")
     assert (await world.task(key[0])).state == "Failure"
+    await world.store.read(check_all)
+
+
+async def test_of_what_is_given_back_free_of_charge_only_the_newest_is_kept_and_told_once(world: World):
+    account = await world.account()
+    task_id = await world.submit(account)
+    node = await world.node()
+    for attempt, why in enumerate(("8 bytes free", "9 bytes free", "no memory", "no memory"), 1):
+        [key] = keys(await world.claim(node))
+        assert key == (task_id, 0, attempt)
+        await world.report(ended=[given_back(key, why)])
+        await world.store.read(check_all)
+    [row] = await world.store.read(every, tables.attempts)
+    assert (row["attempt"], row["error_code"], row["error_message"]) == (4, "NODE_FAULT", "no memory")
+    story = await world.store.read(history.of_task, task_id)
+    losses = [msgspec.json.decode(detail) for _, kind, detail in story if kind == "loss"]
+    assert [(loss["attempt"], loss["message"]) for loss in losses] == [(1, "8 bytes free"), (3, "no memory")]
+    # Losses that count stay, whatever is given back around them.
+    [key] = keys(await world.claim(node))
+    await world.report(ended=[lost(key)])
+    [key] = keys(await world.claim(node))
+    await world.report(ended=[given_back(key, "no memory")])
+    attempts = await world.store.read(every, tables.attempts)
+    assert [(a["attempt"], a["error_code"]) for a in attempts] == [(5, "NODE_LOST"), (6, "NODE_FAULT")]
+    assert (await world.instance(task_id, 0)).losses == 1
     await world.store.read(check_all)
 
 

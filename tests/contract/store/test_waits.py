@@ -18,7 +18,7 @@ from hearth.store.queries import tasks
 from hearth.store.queries import waits as rows
 from tests.contract.store.test_claim import needing
 from tests.contract.store.truth import every
-from tests.contract.store.world import SECOND, World, keys, started, succeeded
+from tests.contract.store.world import SECOND, World, given_back, keys, started, succeeded
 
 HEARTBEAT = 3.0
 
@@ -62,6 +62,29 @@ async def test_a_node_that_is_silent_cannot_be_reached_until_its_lease_is_over(w
     assert codes(await told(world, account, task_id)) == [("NODE_UNREACHABLE", "0", {"nodes": 1, "secondsSilent": 20})]
     world.now += 600 * SECOND
     assert codes(await told(world, account, task_id)) == [("NO_NODES", "0", {"secondsSilent": 620})]
+
+
+async def test_what_a_node_gave_back_waits_for_the_reason_that_it_gave(world: World):
+    account = await world.account()
+    task_id = await world.submit(account, 3)
+    node = await world.node()
+    first, second = keys(await world.claim(node, cores=2))
+    await world.report(ended=[given_back(first, "the disk is full")])
+    world.now += SECOND
+    await world.report(ended=[given_back(second, "no memory")])
+    sentence = "a node gave it back before it began, at no cost, and it waits for a node again: no memory"
+    answer = await told(world, account, task_id)
+    assert codes(answer) == [
+        ("NODES_BUSY", "2", {"nodes": 1, "place": 1, "tasksAhead": 0}),
+        ("NODE_FAULT", "0-1", {"instances": 2}),
+    ]
+    assert (answer.reasons[1].reason.message, answer.reasons[1].since) == (sentence, world.now - SECOND)
+    one = await told(world, account, task_id, 1)
+    assert (codes(one), one.state) == ([("NODE_FAULT", "1", {"instances": 1})], "Waiting")
+    assert one.message == f"NODE_FAULT: {sentence}"
+    assert [code for code, _, _ in codes(await told(world, account, task_id, 2))] == ["NODES_BUSY"]
+    again = keys(await world.claim(node, cores=2))  # what was is no reason any more
+    assert [code for code, _, _ in codes(await told(world, account, task_id, again[0][1]))] == ["STAGING"]
 
 
 async def test_quotas_are_told_with_what_is_in_use(world: World):

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Table, select
 from hearth.control.snapshot_parts import FAILURES_KEPT
 from hearth.domain import output as merging
 from hearth.domain.bundle import Row, chunks_in
-from hearth.domain.instance import InstanceState
+from hearth.domain.instance import NODE_FAULT, InstanceState
 from hearth.domain.ranges import RangeSet
 from hearth.domain.snapshot import SnapshotState, Tally
 from hearth.domain.task import TaskState, task_state
@@ -76,10 +76,14 @@ def _check_tasks(connection: Connection) -> None:
             assert (row["ended_at"] is not None) == InstanceState(row["state"]).is_final, row
             if row["started_at"] is not None:
                 assert row["number"] in progress.started, row
-            kept = [a["attempt"] for a in attempts if (a["task_id"], a["number"]) == (task["id"], row["number"])]
-            assert kept == list(range(1, len(kept) + 1)), row
-            given_back = len(kept) == row["attempt"]  # the newest attempt is over and was not the instance's end
-            assert given_back or len(kept) == row["attempt"] - 1, row
+            mine_over = [a for a in attempts if (a["task_id"], a["number"]) == (task["id"], row["number"])]
+            kept = {a["attempt"] for a in mine_over}
+            free = [a["attempt"] for a in mine_over if a["error_code"] == NODE_FAULT]
+            assert len(free) <= 1, row  # only the newest is kept
+            gone = set(range(1, row["attempt"])) - kept
+            assert all(attempt < max(free, default=0) for attempt in gone), row
+            given_back = row["attempt"] in kept  # the newest attempt is over and was not the instance's end
+            assert max(kept, default=0) <= row["attempt"], row
             if row["state"] != InstanceState.CANCELLED:  # which may have waited, or not
                 assert given_back == (row["state"] == InstanceState.WAITING), row
         if task["machines"] is not None:

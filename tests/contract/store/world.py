@@ -92,6 +92,10 @@ def lost(key: Key) -> wire.Ended:
     return wire.Ended(*key, at=50, error_message="its process is not there any more", lost=True)
 
 
+def given_back(key: Key, why: str) -> wire.Ended:
+    return wire.Ended(*key, at=50, error_message=why, lost=True, returned=True)
+
+
 @dataclass
 class World:
     """The rows of one site; its clock stands until it is moved."""

@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 
 from hearth.agent.cache import FETCH_TRIES, Cache, Unfit, Wanted
-from hearth.agent.disk import DiskRules
+from hearth.agent.disk import Crowded, DiskRules
 from hearth.agent.link import Link
 
 TASK = 1
@@ -159,7 +159,7 @@ async def test_an_etag_of_parts_is_not_taken_for_an_md5(tmp_path: Path, server: 
     assert await use(a_cache(tmp_path, server, clock), parts) == [b"data"]
 
 
-async def test_a_disk_without_room_is_a_fault_of_the_node_and_the_cache_gives_way_first(
+async def test_what_does_not_fit_beside_what_is_there_is_told_from_a_full_disk_and_the_cache_gives_way_first(
     tmp_path: Path, server: Server, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ):
     cache = a_cache(tmp_path, server, clock, free_bytes=100)
@@ -170,8 +170,12 @@ async def test_a_disk_without_room_is_a_fault_of_the_node_and_the_cache_gives_wa
     assert await use(cache, server.holds(2, b"y" * 250)) == [b"y" * 250]
     assert kept(tmp_path) == [2]
     free["bytes"] = 340
-    with pytest.raises(OSError, match="the disk of the node is too full: 251 bytes are needed"):
+    with pytest.raises(Crowded, match="too full: 251 bytes are needed and 340 are free, of which 100 are kept"):
         await use(cache, server.holds(3, b"z" * 251))
+    free["bytes"] = 99
+    with pytest.raises(OSError, match="the disk of the node is too full: 1 bytes are needed and 99 are free") as full:
+        await use(cache, server.holds(4, b"z"))
+    assert not isinstance(full.value, Crowded)
 
 
 async def test_resources_that_are_more_than_the_whole_disk_are_the_users(tmp_path: Path, server: Server, clock: Clock):

@@ -13,10 +13,12 @@ import pytest
 
 from hearth.agent import logic
 from hearth.agent.attempt import Phase
-from hearth.agent.disk import DiskRules
+from hearth.agent.disk import Crowded, DiskRules
 from hearth.agent.lease import StoredLease, boot_seconds
 from hearth.agent.link import Link, Unreachable
 from hearth.agent.loop import Agent
+from hearth.agent.manifest import Manifest
+from hearth.agent.resources import Resources
 from hearth.agent.runtime.base import Exited, Found, Image, Lost, Refused, RunEvent, RunSpec, Runtime, Started, Usage
 from hearth.wire import agent as wire
 
@@ -146,9 +148,12 @@ def machine() -> Machine:
 
 
 @asynccontextmanager
-async def working(root: Path, server: Server, machine: Machine, boot: int = 1) -> AsyncIterator[Agent]:
+async def working(
+    root: Path, server: Server, machine: Machine, boot: int = 1, disk: DiskRules | None = None
+) -> AsyncIterator[Agent]:
     """An agent at work."""
-    agent = Agent(node="n", boot=boot, offer=OFFER, root=root, link=cast(Link, server), runtime=cast(Runtime, machine))
+    link, runtime = cast(Link, server), cast(Runtime, machine)
+    agent = Agent(node="n", boot=boot, offer=OFFER, root=root, link=link, runtime=runtime, disk=disk)
     running = asyncio.create_task(agent.run())
     try:
         yield agent
@@ -246,6 +251,53 @@ async def test_resources_that_never_arrive_are_given_up(
         await eventually(lambda: server.ended)
     assert server.ended[(1, 0, 1)].lost
     assert len(tries) == 60
+
+
+async def test_resources_without_room_on_the_disk_wait_and_then_count_as_a_loss_while_the_node_stays_open(
+    tmp_path: Path, server: Server, machine: Machine, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("hearth.agent.preparing.CROWDED_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr("hearth.agent.disk.free_bytes", lambda folder: 1000)
+    tries = []
+
+    async def listing(task: int) -> list[wire.ResourceFile]:
+        tries.append(task)
+        return [wire.ResourceFile("large", 1, 901, "etag-2")]
+
+    server.listing = listing
+    async with working(tmp_path, server, machine, disk=DiskRules(free_bytes=100)) as agent:
+        server.says(works=[a_work(1, resources=[wire.Resource("b")]), a_work(2)], leases=[a_lease(1), a_lease(2)])
+        await eventually(lambda: server.ended)
+        assert not agent.logic.room.is_faulty
+        await eventually(lambda: machine.started)
+    [end] = [end for key, end in server.ended.items() if key == (1, 0, 1)]
+    assert (end.lost, end.returned, len(tries), machine.started) == (True, False, 3, ["2.0.1"])
+    assert end.error_message.endswith("901 bytes are needed and 1000 are free, of which 100 are kept")
+
+
+async def test_resources_that_wait_for_room_on_the_disk_start_when_there_is_some(
+    tmp_path: Path, server: Server, machine: Machine, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("hearth.agent.preparing.CROWDED_SECONDS", (0.0,))
+    place = Resources.place
+    tries = []
+
+    async def nothing(task: int) -> list[wire.ResourceFile]:
+        return []
+
+    server.listing = nothing
+
+    async def placed(self: Resources, *asked: Any) -> Manifest:
+        tries.append(asked)
+        if len(tries) == 1:
+            raise Crowded(errno.ENOSPC, "not now")
+        return await place(self, *asked)
+
+    monkeypatch.setattr(Resources, "place", placed)
+    async with working(tmp_path, server, machine):
+        server.says(works=[a_work(1, resources=[wire.Resource("b")])], leases=[a_lease(1)])
+        await eventually(lambda: machine.started)
+    assert (len(tries), machine.started) == (2, ["1.0.1"])
 
 
 async def test_a_run_whose_output_cannot_be_read_ends_as_a_loss_and_its_node_goes_on(

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, tuple_, update
 
-from hearth.domain.instance import Failure, Instance, InstanceState
+from hearth.domain.instance import NODE_FAULT, Failure, Instance, InstanceState
 from hearth.domain.ranges import RangeSet
 from hearth.store.bulk import Bulk
 from hearth.store.hints import unlikely
@@ -238,6 +238,39 @@ def add_attempts(connection: Connection, rows: Sequence[dict[str, Any]]) -> None
     """Keep the story of attempts that did not become the instance's end."""
     if rows:
         connection.execute(insert(attempts), rows)
+
+
+def forget_returns(connection: Connection, keys: Iterable[tuple[int, int]]) -> dict[tuple[int, int], str]:
+    """Remove the attempts of these (task, number) that were given back free of charge; return the messages."""
+    wanted = list(keys)
+    found: dict[tuple[int, int], str] = {}
+    for begin in range(0, len(wanted), _KEY_LIMIT):
+        gone = (
+            delete(attempts)
+            .where(tuple_(attempts.c.task_id, attempts.c.number).in_(wanted[begin : begin + _KEY_LIMIT]))
+            .where(attempts.c.error_code == NODE_FAULT)
+            .returning(attempts.c.task_id, attempts.c.number, attempts.c.error_message)
+        )
+        found |= {(row[0], row[1]): row[2] for row in connection.execute(gone)}
+    return found
+
+
+def given_back(connection: Connection, task_id: int, limit: int) -> list[tuple[int, int, str]]:
+    """Return (number, when, message) of instances that wait because a node gave them back, the newest first."""
+    query = (
+        select(attempts.c.number, attempts.c.ended_at, attempts.c.error_message)
+        .join(
+            instances,
+            (instances.c.task_id == attempts.c.task_id)
+            & (instances.c.number == attempts.c.number)
+            & (instances.c.attempt == attempts.c.attempt),
+        )
+        .where(attempts.c.task_id == task_id, attempts.c.error_code == NODE_FAULT)
+        .where(instances.c.state == int(InstanceState.WAITING))
+        .order_by(attempts.c.ended_at.desc(), attempts.c.number)
+        .limit(limit)
+    )
+    return [(row[0], row[1], row[2]) for row in connection.execute(query)]
 
 
 def live_on(connection: Connection, node_id: int) -> list[Stored]:
