@@ -100,40 +100,59 @@ class _Watch:
         return await self._asker.may_follow()
 
 
+_Told = Callable[[Follower, _Watch], AsyncIterator[Message]]
+
+
 async def output(site: Site, asker: Asker, wanted: OutputWanted) -> AsyncIterator[Message]:
     """Find the task, then return what is to be told of its output; the stream is one of the asker's."""
-    site.hub.require_place(asker.id, site.settings.followers_per_account)
-    views = [
-        await site.store.read(read_output.look, asker.account_id, Wanted(wanted.ident, stream, wanted.number))
-        for stream in (0, 1)
-    ]
-    cursor = wanted.since or (0, 0)
-    if wanted.from_now and wanted.since is None:
-        cursor = await site.store.read(_ends, views)
-    return _guarded(
-        site, asker, views[0].task_id, lambda f, watch: _output(site, f, watch, views, wanted.streams, cursor)
-    )
+
+    async def find() -> tuple[int, _Told]:
+        views = [
+            await site.store.read(read_output.look, asker.account_id, Wanted(wanted.ident, stream, wanted.number))
+            for stream in (0, 1)
+        ]
+        cursor = wanted.since or (0, 0)
+        if wanted.from_now and wanted.since is None:
+            cursor = await site.store.read(_ends, views)
+        return views[0].task_id, lambda f, watch: _output(site, f, watch, views, wanted.streams, cursor)
+
+    return await _opened(_guarded(site, asker, find))
 
 
 async def events(site: Site, asker: Asker, ident: str, *, after: int | None, from_now: bool) -> AsyncIterator[Message]:
     """Find the task, then return what is to be told of what happens to it; the stream is one of the asker's."""
-    site.hub.require_place(asker.id, site.settings.followers_per_account)
-    view = await site.store.read(read_output.look, asker.account_id, Wanted(ident, 0))
-    if after is None:
-        after = await site.store.read(follow_view.newest_line, view.task_id) if from_now else 0
-    begin = after
-    return _guarded(site, asker, view.task_id, lambda f, watch: _events(site, f, watch, begin))
+
+    async def find() -> tuple[int, _Told]:
+        view = await site.store.read(read_output.look, asker.account_id, Wanted(ident, 0))
+        begin = after
+        if begin is None:
+            begin = await site.store.read(follow_view.newest_line, view.task_id) if from_now else 0
+        return view.task_id, lambda f, watch: _events(site, f, watch, begin)
+
+    return await _opened(_guarded(site, asker, find))
+
+
+async def _opened(messages: AsyncIterator[Message]) -> AsyncIterator[Message]:
+    """Go to where the task is found, or is refused.
+
+    What has begun is ended when nobody holds it any more, also if its reader left before the first message.
+    """
+    await anext(messages)
+    return messages
 
 
 async def _guarded(
-    site: Site, asker: Asker, task_id: int, messages: Callable[[Follower, _Watch], AsyncIterator[Message]]
+    site: Site, asker: Asker, find: Callable[[], Awaitable[tuple[int, _Told]]]
 ) -> AsyncIterator[Message]:
-    watch = _Watch(asker)
-    with site.hub.following(asker.id, task_id) as follower:
-        async for message in messages(follower, watch):
-            if not await watch.may_go_on():
-                return  # without an end: the task goes on
-            yield message
+    with site.hub.place(asker.id, site.settings.followers_per_account):
+        task_id, messages = await find()
+        yield Message()  # found: see `_opened`
+        watch = _Watch(asker)
+        with site.hub.following(task_id) as follower:
+            async for message in messages(follower, watch):
+                if not await watch.may_go_on():
+                    return  # without an end: the task goes on
+                yield message
 
 
 async def _output(

@@ -58,28 +58,32 @@ class Hub:
         self._reads: dict[Hashable, asyncio.Future[Any]] = {}
         self.is_closed = False
 
-    def require_place(self, account_id: int, at_most: int) -> None:
-        """Raise `TooMany` when an account has as many streams open as it may have."""
+    @contextmanager
+    def place(self, account_id: int, at_most: int) -> Iterator[None]:
+        """Take one of the streams that an account may have open; raise `TooMany` when there is none left."""
         if self._of_account.get(account_id, 0) >= at_most:
             raise TooMany(f"{at_most} streams of this account are open already (followers_per_account): close some")
+        self._of_account[account_id] = self._of_account.get(account_id, 0) + 1
+        try:
+            yield
+        finally:
+            self._of_account[account_id] -= 1
+            if not self._of_account[account_id]:
+                del self._of_account[account_id]
 
     @contextmanager
-    def following(self, account_id: int, task_id: int) -> Iterator[Follower]:
+    def following(self, task_id: int) -> Iterator[Follower]:
         """Follow a task while the context lasts."""
         self._loop = asyncio.get_running_loop()
         follower = Follower(task_id)
         topic = self._topics.setdefault(task_id, _Topic())
         topic.followers.add(follower)
-        self._of_account[account_id] = self._of_account.get(account_id, 0) + 1
         try:
             yield follower
         finally:
             topic.followers.discard(follower)
             if not topic.followers:
                 self._topics.pop(task_id, None)
-            self._of_account[account_id] -= 1
-            if not self._of_account[account_id]:
-                del self._of_account[account_id]
 
     def heard(self, task_ids: Iterable[int]) -> None:
         """Take in, from the thread of the writer, which tasks a commit touched."""

@@ -12,6 +12,7 @@ import pytest
 
 from hearth.control import follow
 from hearth.control.viewers import Viewers
+from hearth.domain.errors import TooMany
 from hearth.wire import agent as wire
 from tests.integration.api.sites import TestSite, a_task
 from tests.integration.api.streams import Event, following
@@ -181,8 +182,7 @@ async def test_a_stream_ends_without_an_end_when_its_token_does(
             await asyncio.sleep(0)
         await running.site.site.accounts.revoke(running.token)
         with pytest.raises(AssertionError, match="the stream ended"):
-            while (await stream.next()).name == "progress":
-                pass
+            await stream.rest()
     assert not running.site.site.hub.is_waiting(1)
 
 
@@ -282,17 +282,63 @@ async def test_following_what_is_not_there_or_not_ones_own_is_refused(running: R
 
 async def test_an_account_has_a_limit_of_open_streams(running: Running) -> None:
     most = running.site.site.settings.followers_per_account
-    account = running.site.site.hub
     row = await running.site.site.accounts.by_token(running.token)
     assert row is not None
-    places = [account.following(row.id, running.keys[0][0]) for _ in range(most)]
-    for place in places:
-        place.__enter__()
-    answer = await running.api.get(running.at("output"))
-    assert answer.status_code == 429
-    assert "followers_per_account" in answer.json()["message"]
-    for place in places:
-        place.__exit__(None, None, None)
+    with ExitStack() as places:
+        for _ in range(most):
+            places.enter_context(running.site.site.hub.place(row.id, most))
+        answer = await running.api.get(running.at("output"))
+        assert answer.status_code == 429
+        assert "followers_per_account" in answer.json()["message"]
+
+
+async def test_streams_that_are_opened_at_once_are_counted_one_by_one(running: Running) -> None:
+    hub, most = running.site.site.hub, running.site.site.settings.followers_per_account
+    row = await running.site.site.accounts.by_token(running.token)
+    assert row is not None
+    streams = [following(running.site, running.token, running.at(path)) for path in ("output", "events") * 5]
+    with ExitStack() as places:
+        for _ in range(most - 3):
+            places.enter_context(hub.place(row.id, most))
+        opened = [await stream.__aenter__() for stream in streams]
+        while not (hub.is_waiting(3) and sum(stream.is_over for stream in opened) == 7):
+            await asyncio.sleep(0)
+        assert sorted(stream.status for stream in opened) == [200] * 3 + [429] * 7
+        for stream in streams:
+            await stream.__aexit__(None, None, None)
+        with ExitStack() as given_back:  # all three, once each
+            for _ in range(3):
+                given_back.enter_context(hub.place(row.id, most))
+            with pytest.raises(TooMany):
+                given_back.enter_context(hub.place(row.id, most))
+
+
+async def test_a_stream_that_is_refused_gives_its_place_back(running: Running) -> None:
+    hub = running.site.site.hub
+    row = await running.site.site.accounts.by_token(running.token)
+    assert row is not None
+    for path in ("/tasks/nothing/output", "/tasks/nothing/events", running.at("output?instance=7")):
+        assert (await running.api.get(path)).status_code == 404
+    with hub.place(row.id, 1):
+        pass
+
+
+async def test_a_stream_that_nobody_reads_gives_its_place_back(running: Running) -> None:
+    site = running.site.site
+    row = await site.accounts.by_token(running.token)
+    assert row is not None
+    asker = follow.Asker(row.id, row.id, asyncio.Event().wait)
+    messages = await follow.events(site, asker, running.uuid, after=None, from_now=False)
+    with pytest.raises(TooMany):
+        with site.hub.place(row.id, 1):
+            pass
+    del messages
+    while True:
+        try:
+            with site.hub.place(row.id, 1):
+                return
+        except TooMany:
+            await asyncio.sleep(0)
 
 
 async def test_streams_of_a_viewer_take_no_places_of_the_owner(running: Running) -> None:
@@ -302,7 +348,7 @@ async def test_streams_of_a_viewer_take_no_places_of_the_owner(running: Running)
     named = {"qarnotreadonlyrequestforaccount": "ada@example.org"}  # as it comes through ASGI
     with ExitStack() as places:
         for _ in range(most - 1):
-            places.enter_context(hub.following(viewer.id, running.keys[0][0]))
+            places.enter_context(hub.place(viewer.id, most))
         async with following(running.site, token, running.at("output"), **named) as stream:
             while not hub.is_waiting(1):
                 await asyncio.sleep(0)
