@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from hearth.control.clean_up import end_overdue
 from hearth.domain.instance import Phase
 from hearth.wire import agent as wire
 from tests.integration.api.sites import OFFER, SECOND, TestSite, a_task
@@ -296,8 +297,52 @@ async def test_ended_instances_of_one_state_can_be_paged(api: httpx.AsyncClient,
     assert await page(state="failure", limit=2) == ([1, 3], 3, "3")
     assert await page(state="failure", limit=2, after=3) == ([5], 3, None)
     assert await page(state="Success", limit=3) == ([0, 2, 4], 3, None)
-    # The last one was never on a node: it is counted, and there is nothing to show of it.
-    assert await page(state="Cancelled") == ([6, 7], 3, None)
+    assert await page(state="Cancelled") == ([6, 7, 8], 3, None)  # the last one was never on a node
+    assert await page() == (list(range(9)), 9, None)
+    assert await page(limit=4, after=3) == ([4, 5, 6, 7], 9, "7")
+    assert await page(limit=4, after=7) == ([8], 9, None)
     refused = await api.get(f"/tasks/{uuid}/instances", params={"state": "Lost"})
     assert refused.status_code == 400
     assert "'Lost' is none of Success, Failure and Cancelled" in refused.json()["message"]
+
+
+@pytest.mark.parametrize("end", ["cancel", "overdue"])
+async def test_instances_that_no_node_had_are_on_the_pages_too(
+    api: httpx.AsyncClient, site: TestSite, end: str
+) -> None:
+    uuid = await submitted(api, instanceCount=10, maxTimeQueueSeconds=5)
+    if end == "cancel":
+        await api.post(f"/tasks/{uuid}/abort")
+        state, code, message = "Cancelled", "CANCELLED", "it was cancelled"
+    else:
+        site.clock.pass_seconds(6)
+        await site.site.store.write(end_overdue, site.clock.now)
+        state, code = "Failure", "QUEUE_TIME_EXCEEDED"
+        message = "no instance was given to a node within maxTimeQueueSeconds, 5 seconds: all 10 waited 6 seconds"
+    for params in ({}, {"state": state}):
+        page = (await api.get(f"/tasks/{uuid}/instances", params={**params, "limit": 9})).json()
+        assert [one["instanceId"] for one in page["data"]] == list(range(9))
+        assert (page["total"], page["isTruncated"], page["nextToken"]) == (10, True, "8")
+        page = (await api.get(f"/tasks/{uuid}/instances", params={**params, "limit": 9, "after": 8})).json()
+        assert (page["total"], page["isTruncated"], page["nextToken"]) == (10, False, None)
+        [last] = page["data"]
+        assert last == {
+            "instanceId": 9,
+            "state": state,
+            "results": [],
+            "wallTimeSec": 0.0,
+            "execTimeSec": 0.0,
+            "execTimeSecGHz": 0.0,
+            "peakMemoryMB": 0,
+            "averageGHz": 0.0,
+            "error": {"code": code, "message": f"Instance 9: {message}", "debug": None},
+            "specificationKey": "",
+            "cpuModel": "",
+            "coreCount": 1,
+            "clockRatio": 1.0,
+            "executionAttemptCount": 0,
+            "notes": [],
+        }
+    other = {"Cancelled": "Failure", "Failure": "Cancelled"}[state]
+    page = (await api.get(f"/tasks/{uuid}/instances", params={"state": other})).json()
+    assert (page["data"], page["total"], page["nextToken"]) == ([], 0, None)

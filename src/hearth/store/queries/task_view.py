@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
 from sqlalchemy import Connection, bindparam, select
 
 from hearth.domain.instance import InstanceState
@@ -101,7 +102,7 @@ def views(connection: Connection, rows: Sequence[TaskRow], shown: int, now: int)
 
 @dataclass(frozen=True, slots=True)
 class EndedPage:
-    """Ended instances by number, and where the next page begins."""
+    """Ended instances by number, those without a row too, and where the next page begins."""
 
     instances: Sequence[InstanceRow]
     next_after: int | None  # None: there are no more
@@ -110,23 +111,81 @@ class EndedPage:
 
 
 def ended_page(connection: Connection, row: TaskRow, after: int, limit: int, state: str = "") -> EndedPage:
-    """Return ended instances above the number `after`, those in one of `ENDS` if `state` names it."""
-    total = _ended_count(row)
+    """Return ended instances above the number `after`, those in one of `ENDS` if `state` names it.
+
+    Those that ended before a node had them have no row: the task's ranges know of them.
+    """
+    may_lack_row = {"cancelled": InstanceState.CANCELLED}
+    if row.error:  # only a task that failed as a whole has failures without a row: others' ranges may be long to read
+        may_lack_row["failed"] = InstanceState.FAILED
     if state:
         numbers = RangeSet.parse(getattr(row, ENDS[state]))
         total = len(numbers)
-        wanted = list((numbers - RangeSet.count(after + 1)).first(limit + 1))
-        # Those that were cancelled before a node had them have no row.
-        found = [InstanceRow(*f) for f in connection.execute(_NUMBERED, {"task": row.id, "numbers": wanted[:limit]})]
-        next_after = wanted[limit - 1] if len(wanted) > limit else None
+        wanted = list(_behind(numbers, after).first(limit + 1))
+        found = connection.execute(_NUMBERED, {"task": row.id, "numbers": wanted[:limit]})
+        by_number = {i.number: i for i in (InstanceRow(*f) for f in found)}
+        ranges = {column: numbers for column in may_lack_row if column == ENDS[state]}
     else:
+        total = _ended_count(row)
         query = _of_task.where(instances.c.number > after, instances.c.ended_at.is_not(None))
         rows = connection.execute(query.order_by(instances.c.number).limit(limit + 1), {"task": row.id})
-        found = [InstanceRow(*f) for f in rows]
-        next_after = found[limit - 1].number if len(found) > limit else None
-        found = found[:limit]
-    kinds = machines.many(connection, {i.machine_id for i in found if i.machine_id is not None})
-    return EndedPage(found, next_after, total, kinds)
+        by_number = {i.number: i for i in (InstanceRow(*f) for f in rows)}
+        ranges = {column: _behind(RangeSet.parse(getattr(row, column)), after) for column in may_lack_row}
+        # The first of both together are among the first of each.
+        wanted = sorted(by_number.keys() | {n for some in ranges.values() for n in some.first(limit + 1)})
+        wanted = wanted[: limit + 1]
+    page = wanted[:limit]
+    next_after = page[-1] if len(wanted) > limit else None
+    for column, some in ranges.items():
+        for number in page:
+            if number not in by_number and number in some:
+                by_number[number] = _without_row(row, number, may_lack_row[column])
+    shown = [by_number[number] for number in page if number in by_number]
+    kinds = machines.many(connection, {i.machine_id for i in shown if i.machine_id is not None})
+    return EndedPage(shown, next_after, total, kinds)
+
+
+def _behind(numbers: RangeSet, after: int) -> RangeSet:
+    return numbers - RangeSet.count(after + 1)
+
+
+def _without_row(row: TaskRow, number: int, state: InstanceState) -> InstanceRow:
+    """Return an instance that ended before a node had it; when it failed, for the reason that the task has."""
+    failure = _error.decode(row.error) if row.error and state is InstanceState.FAILED else _Error()
+    return InstanceRow(
+        task_id=row.id,
+        number=number,
+        account_id=row.account_id,
+        state=state,
+        attempt=0,
+        failures=0,
+        losses=0,
+        node_id=None,
+        boot=None,
+        dispatched_at=None,
+        started_at=None,
+        exited_at=None,
+        ended_at=row.ended_at,
+        exit_code=None,
+        error_code=failure.code or None,
+        error_message=failure.message or None,
+        cpu_microseconds=0,
+        peak_memory=0,
+        machine_id=None,
+        download_microseconds=0,
+        stdout_bytes=0,
+        stderr_bytes=0,
+        results=None,
+        details=None,
+    )
+
+
+class _Error(msgspec.Struct):
+    code: str = ""
+    message: str = ""
+
+
+_error = msgspec.json.Decoder(_Error)
 
 
 def _live_count(row: TaskRow) -> int:
