@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 
 from hearth.control.changes import Changes
 from hearth.domain.instance import Failure
+from hearth.store.door import Store
 from hearth.store.queries import clean_up, tasks
 from hearth.store.queries.tasks import TaskRow
 
@@ -13,6 +14,15 @@ from hearth.store.queries.tasks import TaskRow
 SLICE = 50
 SECOND = 1_000_000
 QUEUE_TIME_EXCEEDED = "QUEUE_TIME_EXCEEDED"
+
+
+async def keep_limits(store: Store, now: int) -> None:
+    """End and remove all tasks whose time is over. Most often there is none: then nothing waits for the writer."""
+    if not await store.read(clean_up.is_any_due, now):
+        return
+    for work in (end_overdue, remove_expired):
+        while await store.write(work, now):
+            pass
 
 
 def end_overdue(connection: Connection, now: int) -> bool:

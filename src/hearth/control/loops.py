@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import structlog
 
 from hearth.control.claim import claim_some
-from hearth.control.clean_up import end_overdue, remove_expired
+from hearth.control.clean_up import keep_limits
 from hearth.control.compact import compact_output
 from hearth.control.delete import sweep_deleted
 from hearth.control.once import forget_old
@@ -149,9 +149,7 @@ class Loops:
             await asyncio.sleep(0)
 
     async def _keep_limits(self) -> None:
-        for work in (end_overdue, remove_expired):
-            while await self._site.store.write(work, self._site.now()):
-                await asyncio.sleep(0)
+        await keep_limits(self._site.store, self._site.now())
 
     async def _forget_requests(self) -> None:
         while await self._site.store.write(forget_old, self._site.now()):

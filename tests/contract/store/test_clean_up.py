@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from sqlalchemy import Connection, Table, select, update
+from sqlalchemy import Connection, Table, event, select, update
 
-from hearth.control.clean_up import SLICE, end_overdue, remove_expired
+from hearth.control.clean_up import SLICE, end_overdue, keep_limits, remove_expired
 from hearth.control.delete import sweep_deleted
 from hearth.domain.errors import QuotaExceeded
 from hearth.domain.spec import Retries
@@ -102,6 +102,31 @@ async def test_a_task_goes_its_time_to_live_after_its_end(world: World, end: str
     assert await world.store.read(tasks.find, account, task.uuid) is None
     await world.store.read(check_all)
     assert await world.store.read(tasks.count, account) == 0
+
+
+async def test_the_writer_is_asked_only_when_a_time_is_over(world: World):
+    account = await world.account()
+    overdue_id = await world.submit(account, max_queue_seconds=60)
+    expiring = [await world.submit(account, 2, completion_ttl_seconds=100) for _ in range(SLICE + 1)]
+    for task_id in expiring:
+        await world.cancel(account, task_id)
+    kept = await world.submit(account)
+    writes = 0
+
+    def count(connection: Connection) -> None:
+        nonlocal writes
+        writes += bool(connection.get_execution_options().get("hearth_write"))
+
+    event.listen(world.store.engine, "begin", count)
+    for seconds, expected in ((59, 0), (1, 2), (0, 2), (39, 2), (1, 5), (0, 5)):
+        world.now += seconds * SECOND
+        await keep_limits(world.store, world.now)
+        assert writes == expected
+    event.remove(world.store.engine, "begin", count)
+    assert (await world.task(overdue_id)).state == "Failure"
+    assert {(await world.task(task_id)).deleted_at for task_id in expiring} == {world.now}
+    assert (await world.task(kept)).state == "Submitted"
+    await world.store.read(check_all)
 
 
 async def test_a_task_without_a_time_to_live_stays(world: World):

@@ -20,6 +20,12 @@ def past_deadline(connection: Connection, now: int, limit: int) -> list[int]:
     return list(connection.execute(query.limit(limit)).scalars())
 
 
+def is_any_due(connection: Connection, now: int) -> bool:
+    """Answer whether there is a task past its deadline, or one that was to go by now."""
+    to_go = select(tasks.c.id).where(tasks.c.expires_at <= now, tasks.c.deleted_at.is_(None))
+    return bool(past_deadline(connection, now, 1)) or connection.execute(to_go.limit(1)).first() is not None
+
+
 def forget_deadlines(connection: Connection, ids: Sequence[int]) -> None:
     """Note that a deadline was kept or is over: it is looked at once."""
     connection.execute(update(tasks).where(tasks.c.id.in_(ids)).values(queue_deadline_at=None))
