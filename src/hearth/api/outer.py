@@ -25,6 +25,9 @@ READ_ONLY_HEADER: Final = "QarnotReadOnlyRequestForAccount"
 # Where a request keeps how to ask again whether it may be answered.
 _RIGHT: Final = "hearth.right"
 _BAD_TOKEN: Final = "Bad authentication token"
+_NO_TOKEN: Final = (
+    "No authentication token: send yours in the header Authorization; of a local site it is in qarnot.conf"
+)
 _OTHER_ACCOUNT: Final = READ_ONLY_HEADER.lower().encode()
 
 
@@ -46,7 +49,7 @@ class Outer:
             token, other = _credentials(scope["headers"])
             account = await self._accounts.by_token(token) if token else None
             if account is None:
-                await _refuse(send, 401, _BAD_TOKEN)
+                await _refuse(send, 401, _BAD_TOKEN if token else _NO_TOKEN)
                 return
             inside["auth"] = account
             if other:

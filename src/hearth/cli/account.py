@@ -14,6 +14,8 @@ from hearth.data_directory import open_directory
 from hearth.domain.errors import Invalid, Missing
 from hearth.settings import Settings
 
+LARGEST_LIMIT = (1 << 53) - 1  # beyond it numbers of JSON lose digits
+
 
 async def create(settings: Settings, email: str) -> int:
     """Make the account and print its token: nothing else goes to stdout."""
@@ -88,6 +90,8 @@ def _limit(text: str) -> tuple[str, int]:
     name, equals, value = text.partition("=")
     if not equals or not (value.isascii() and value.isdigit()):
         raise Invalid(name, f"'{text}' should be name=number, for example max_tasks=100; 0 stands for no limit")
+    if int(value) > LARGEST_LIMIT:
+        raise Invalid(name, f"{value} is more than any client reads, {LARGEST_LIMIT}; 0 stands for no limit")
     return name, int(value)
 
 

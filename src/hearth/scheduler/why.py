@@ -103,7 +103,7 @@ def reason(
     if not is_running and not tasks_left(share.limits, share.running_tasks):
         return Reason(
             Code.QUOTA_TASKS,
-            f"the account has {share.running_tasks} tasks with instances on nodes, and may have "
+            f"the account has {_count(share.running_tasks, 'task')} with instances on nodes, and may have "
             f"{share.limits.max_running_tasks} at once",
             {"limit": share.limits.max_running_tasks, "inUse": share.running_tasks},
         )
@@ -119,13 +119,15 @@ def busy(nodes: int, place: Place | None = None) -> Reason:
     if place is not None:
         numbers |= {"place": place.tasks + 1, "tasksAhead": place.tasks}
         more = "" if place.is_all else "at least "
-        sentence += f"; {more}{place.tasks} tasks are ahead in the queue"
+        sentence += (
+            f"; {more}{_count(place.tasks, 'task')} ahead in the queue" if place.tasks else "; it is first in the queue"
+        )
     return Reason(Code.NODES_BUSY, sentence, numbers)
 
 
 def staging(instances: int, nodes: int) -> Reason:
     """Return that instances were given to nodes, which fetch what these need."""
-    sentence = f"{_nodes(nodes)} fetch the image and the resources, or begin with what was dispatched before"
+    sentence = f"given to {_nodes(nodes)}: image and resources are fetched, or what was dispatched before begins first"
     return Reason(Code.STAGING, sentence, {"instances": instances, "nodes": nodes})
 
 
@@ -157,7 +159,8 @@ def _quota(shape: Shape, share: Share) -> Reason:
     if limits.max_instances and share.instances >= limits.max_instances:
         return Reason(
             Code.QUOTA_INSTANCES,
-            f"the account has {share.instances} instances on nodes, and may have {limits.max_instances} at once",
+            f"the account has {_count(share.instances, 'instance')} on nodes, and may have {limits.max_instances} "
+            "at once",
             {"limit": limits.max_instances, "inUse": share.instances},
         )
     numbers: Numbers = {"limit": limits.max_cores, "inUse": share.cores, "needed": shape.cores}
@@ -235,4 +238,8 @@ def _sentence(found: Sequence[Mismatch]) -> str:
 
 
 def _nodes(count: int) -> str:
-    return "one node" if count == 1 else f"{count} nodes"
+    return _count(count, "node")
+
+
+def _count(count: int, what: str) -> str:
+    return f"one {what}" if count == 1 else f"{count} {what}s"

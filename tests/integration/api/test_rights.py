@@ -37,6 +37,11 @@ def test_there_are_routes(site: TestSite) -> None:
 @pytest.mark.parametrize("token", [None, "", "tok123", "hearth_" + "a" * 38], ids=["none", "empty", "foreign", "ours"])
 async def test_every_route_but_the_open_ones_needs_a_token(site: TestSite, token: str | None) -> None:
     await site.account()
+    message = (
+        "Bad authentication token"
+        if token
+        else "No authentication token: send yours in the header Authorization; of a local site it is in qarnot.conf"
+    )
     async with site.client(token) as stranger:
         for method, path in [
             *routes(site),
@@ -50,11 +55,7 @@ async def test_every_route_but_the_open_ones_needs_a_token(site: TestSite, token
                     assert answer.status_code == 200, (method, path)
                     continue
                 assert answer.status_code == 401, (method, path)
-                assert answer.json() == {
-                    "message": "Bad authentication token",
-                    "error": {"message": "Bad authentication token", "code": 401},
-                    "data": {},
-                }
+                assert answer.json() == {"message": message, "error": {"message": message, "code": 401}, "data": {}}
 
 
 async def test_a_revoked_token_is_a_bad_one_at_once(site: TestSite) -> None:

@@ -126,7 +126,7 @@ def test_busy_nodes_are_those_that_could_run_it():
     assert why(Shape(4, 0), heard(SMALL, 5), heard(LARGE, 2)) == Reason(
         Code.NODES_BUSY, "2 nodes could run it, and other instances have all the room", {"nodes": 2}
     )
-    assert busy(1, Place(10, is_all=False)).message.endswith("at least 10 tasks are ahead in the queue")
+    assert busy(1, Place(10, is_all=False)).message.endswith("at least 10 tasks ahead in the queue")
     assert busy(1, Place(1, is_all=True)).numbers == {"nodes": 1, "place": 2, "tasksAhead": 1}
 
 
