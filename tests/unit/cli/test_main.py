@@ -102,6 +102,7 @@ def test_an_account_is_limited_shown_and_looked_at(tmp_path: Path, capsys: pytes
         (["limits", "eve@example.org", "max_tasks=1"], "No such account: eve@example.org"),
         (["limits", "ada@example.org", "max_tasks"], "max_tasks: 'max_tasks' should be name=number, for example"),
         (["limits", "ada@example.org", "max_tasks=-1"], "max_tasks: 'max_tasks=-1' should be name=number"),
+        (["limits", "ada@example.org", f"max_tasks={1 << 53}"], f"max_tasks: {1 << 53} is more than any client reads"),
         (["limits", "ada@example.org", "tasks=1"], "tasks: is no limit; the limits are max_tasks, max_running_tasks"),
         (["allow-view", "ada@example.org", "ada@example.org"], "viewer: ada@example.org sees its own account anyway"),
         (["allow-view", "ada@example.org", "eve@example.org"], "No such account: eve@example.org"),
