@@ -242,16 +242,20 @@ def add_attempts(connection: Connection, rows: Sequence[dict[str, Any]]) -> None
 
 def forget_returns(connection: Connection, keys: Iterable[tuple[int, int]]) -> dict[tuple[int, int], str]:
     """Remove the attempts of these (task, number) that were given back free of charge; return the messages."""
-    wanted = list(keys)
+    # Task by task: SQLite reads the whole table for pairs that are only the beginning of its key.
+    numbers: dict[int, list[int]] = {}
+    for task_id, number in keys:
+        numbers.setdefault(task_id, []).append(number)
     found: dict[tuple[int, int], str] = {}
-    for begin in range(0, len(wanted), _KEY_LIMIT):
-        gone = (
-            delete(attempts)
-            .where(tuple_(attempts.c.task_id, attempts.c.number).in_(wanted[begin : begin + _KEY_LIMIT]))
-            .where(attempts.c.error_code == NODE_FAULT)
-            .returning(attempts.c.task_id, attempts.c.number, attempts.c.error_message)
-        )
-        found |= {(row[0], row[1]): row[2] for row in connection.execute(gone)}
+    for task_id, wanted in numbers.items():
+        for begin in range(0, len(wanted), _KEY_LIMIT):
+            gone = (
+                delete(attempts)
+                .where(attempts.c.task_id == task_id, attempts.c.number.in_(wanted[begin : begin + _KEY_LIMIT]))
+                .where(attempts.c.error_code == NODE_FAULT)
+                .returning(attempts.c.number, attempts.c.error_message)
+            )
+            found |= {(task_id, row[0]): row[1] for row in connection.execute(gone)}
     return found
 
 
