@@ -49,13 +49,13 @@ def table() -> tuple[str, list[str]]:
 
 
 def naming(file: str, field: str) -> set[str]:
-    """Return the tests of a file that name the field, as it travels or as Python clients call it."""
-    return {f"`{file}::{test}`" for test, words in _words(file).items() if words & {field, _snake(field)}}
+    """Return the tests of a file that name the field as it travels."""
+    return {f"`{file}::{test}`" for test, words in _words(file).items() if field in words}
 
 
 @cache
 def _words(file: str) -> dict[str, set[str]]:
-    """Return the words that each test of a file uses, those of the module's own names that it leads to included."""
+    """Return the texts that each test of a file has, those of the module's own names that it leads to included."""
     tree = ast.parse((ROOT / "tests" / file).read_text())
     own: dict[str, ast.AST] = {}
     for node in tree.body:
@@ -71,10 +71,6 @@ def _words(file: str) -> dict[str, set[str]]:
         for node in ast.walk(own[name]):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found.add(node.value)
-            elif isinstance(node, ast.Attribute):
-                found.add(node.attr)
-            elif (isinstance(node, ast.keyword) and node.arg) or isinstance(node, ast.arg):
-                found.add(node.arg)
             if isinstance(node, ast.Name | ast.arg):
                 led = node.id if isinstance(node, ast.Name) else node.arg
                 if led in own and led not in seen:
@@ -83,12 +79,3 @@ def _words(file: str) -> dict[str, set[str]]:
         return found
 
     return {name: words(name, set()) for name in own if name.startswith("test_")}
-
-
-def _snake(field: str) -> str:
-    text = ""
-    for index, letter in enumerate(field):
-        if letter.isupper() and index and (not field[index - 1].isupper() or field[index + 1 : index + 2].islower()):
-            text += "_"
-        text += letter.lower()
-    return text
