@@ -7,12 +7,13 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, update
 
 from hearth.domain.instance import NODE_FAULT, Failure, Instance, InstanceState
 from hearth.domain.ranges import RangeSet
 from hearth.store.bulk import Bulk
 from hearth.store.hints import unlikely
+from hearth.store.pairs import boxes
 from hearth.store.tables import attempts, instances, tasks
 
 
@@ -104,7 +105,10 @@ def _stored(row: Sequence[Any]) -> Stored:
     return Stored(instance, row[19], row[20])
 
 
-_by_key = select(*_DOMAIN).where(tuple_(instances.c.task_id, instances.c.number).in_(bindparam("keys", expanding=True)))
+_in_box = select(*_DOMAIN).where(
+    instances.c.task_id.in_(bindparam("tasks", expanding=True)),
+    instances.c.number.in_(bindparam("numbers", expanding=True)),
+)
 _by_number = select(*_DOMAIN).where(
     instances.c.task_id == bindparam("task"), instances.c.number.in_(bindparam("numbers", expanding=True))
 )
@@ -125,9 +129,11 @@ def load(connection: Connection, keys: Iterable[tuple[int, int]]) -> dict[tuple[
             part = wanted[begin : begin + _KEY_LIMIT]
             for row in connection.execute(_by_number, {"task": task_id, "numbers": part}):
                 found[(row[0], row[1])] = _stored(row)
-    for begin in range(0, len(singles), _KEY_LIMIT):
-        for row in connection.execute(_by_key, {"keys": singles[begin : begin + _KEY_LIMIT]}):
-            found[(row[0], row[1])] = _stored(row)
+    asked = set(singles)
+    for tasks_of, numbers_of in boxes(singles):
+        for row in connection.execute(_in_box, {"tasks": tasks_of, "numbers": numbers_of}):
+            if (row[0], row[1]) in asked:
+                found[(row[0], row[1])] = _stored(row)
     return found
 
 

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Select, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from hearth.domain import output as merging
+from hearth.store.pairs import boxes
 from hearth.store.queries import touched
 from hearth.store.tables import attempts, chunks, cursors, streams, tasks
 
@@ -192,9 +193,9 @@ def written_before(
     connection: Connection, instances: Iterable[tuple[int, int]]
 ) -> dict[tuple[int, int], tuple[int, int]]:
     """Return how many bytes of stdout and stderr earlier attempts of these (task, number) wrote, which run again."""
-    keys = sorted(instances)
+    asked = set(instances)
     found = {}
-    for begin in range(0, len(keys), 400):
+    for firsts, seconds in boxes(asked):
         query = (
             select(
                 attempts.c.task_id,
@@ -202,11 +203,12 @@ def written_before(
                 func.sum(attempts.c.stdout_bytes),
                 func.sum(attempts.c.stderr_bytes),
             )
-            .where(tuple_(attempts.c.task_id, attempts.c.number).in_(keys[begin : begin + 400]))
+            .where(attempts.c.task_id.in_(firsts), attempts.c.number.in_(seconds))
             .group_by(attempts.c.task_id, attempts.c.number)
         )
         for task_id, number, stdout_bytes, stderr_bytes in connection.execute(query):
-            found[(task_id, number)] = (int(stdout_bytes), int(stderr_bytes))
+            if (task_id, number) in asked:
+                found[(task_id, number)] = (int(stdout_bytes), int(stderr_bytes))
     return found
 
 

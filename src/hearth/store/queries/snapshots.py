@@ -18,7 +18,6 @@ from sqlalchemy import (
     literal,
     null,
     select,
-    tuple_,
     update,
 )
 
@@ -27,6 +26,7 @@ from hearth.domain.snapshot import Filter, SnapshotState, Tally, filter_of
 from hearth.domain.spec import TaskSpec
 from hearth.store.bulk import Bulk
 from hearth.store.hints import unlikely
+from hearth.store.pairs import boxes
 from hearth.store.tables import instances, snapshot_parts, snapshots
 
 _BATCH = 400
@@ -242,13 +242,15 @@ def open_on(connection: Connection, node_id: int) -> list[Part]:
 
 def open_by_key(connection: Connection, keys: Iterable[tuple[int, int]]) -> list[Part]:
     """Return those of these parts (snapshot, number) that are open."""
+    asked = set(keys)
     found: list[Part] = []
-    for batch in _batches(sorted(keys)):
+    for firsts, seconds in boxes(asked):
         query = select(*_PART).where(
-            tuple_(snapshot_parts.c.snapshot_id, snapshot_parts.c.number).in_(batch),
+            snapshot_parts.c.snapshot_id.in_(firsts),
+            snapshot_parts.c.number.in_(seconds),
             snapshot_parts.c.node_id.is_not(None),
         )
-        found += _parts(connection, query)
+        found += [part for part in _parts(connection, query) if (part.snapshot_id, part.number) in asked]
     return found
 
 
