@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import httpx
 from sqlalchemy import Connection, func, insert, select, update
 
+from hearth.app.process import quiet_collector
 from hearth.domain.instance import InstanceState
 from hearth.domain.spec import TaskSpec
 from hearth.store.queries.tasks import spec_to_json
@@ -219,6 +220,7 @@ async def measure(api: httpx.AsyncClient, path: str, name: str, told: dict[str, 
 async def run(folder: Path, count: int, pages: int, url: str | None) -> None:
     site, token = await prepared(folder, count, url)
     site.clock.now = BEGIN + count * SECOND
+    quiet_collector()  # as servers do
     try:
         async with site.client(token) as api:
             for name, told in questions(count).items():
