@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 
 import msgspec
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from hearth.domain.quota import Limits
+from hearth.store.bulk import Bulk
 from hearth.store.tables import accounts
 
 
@@ -36,17 +38,22 @@ class Counters:
     bucket_bytes: int
 
 
+_NAMES = tuple(field.name for field in fields(Change))
+_amounts = attrgetter(*_NAMES)
+_add = Bulk(
+    lambda: (
+        update(accounts)
+        .where(accounts.c.id == bindparam("key"))
+        .values({name: accounts.c[name] + bindparam("v_" + name) for name in _NAMES})
+    ),
+    [*("v_" + name for name in _NAMES), "key"],
+)
+
+
 def apply(connection: Connection, changes: Mapping[int, Change]) -> None:
     """Add the changes, accounts in order of id (so that two transactions cannot wait for each other)."""
-    for account_id in sorted(changes):
-        change = changes[account_id]
-        values = {
-            accounts.c[name]: accounts.c[name] + amount
-            for name in ("tasks", "active_tasks", "running_tasks", "live_instances", "live_cores")
-            if (amount := getattr(change, name))
-        }
-        if values:
-            connection.execute(update(accounts).where(accounts.c.id == account_id).values(values))
+    amounts = ((_amounts(changes[account_id]), account_id) for account_id in sorted(changes))
+    _add.run(connection, ((*added, account_id) for added, account_id in amounts if any(added)))
 
 
 def lock(connection: Connection, account_ids: Iterable[int]) -> dict[int, Counters]:
