@@ -32,6 +32,7 @@ _MORE: Final[dict[tuple[str, str], tuple[int, ...]]] = {
     ("get", "/hardware-constraints/cpu-model-constraints/search"): (400, 404),
     ("get", "/quotas/computing-quotas/organization"): (404,),
     ("get", "/tasks/{ident}/why"): (400,),
+    ("get", "/carbon/v1/tasks/{ident}/carbon-facts"): (400,),
     ("get", "/tasks/{ident}/instances"): (400,),
     ("get", "/tasks/{ident}/events"): (400, 429),
     ("get", "/tasks/{ident}/output"): (400, 429),
