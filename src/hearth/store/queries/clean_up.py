@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import ColumnElement, Connection, and_, select, text, update
 
 from hearth.store.queries import accounts_counters
 from hearth.store.tables import tasks
@@ -22,8 +22,8 @@ def past_deadline(connection: Connection, now: int, limit: int) -> list[int]:
 
 def is_any_due(connection: Connection, now: int) -> bool:
     """Answer whether there is a task past its deadline, or one that was to go by now."""
-    to_go = select(tasks.c.id).where(tasks.c.expires_at <= now, tasks.c.deleted_at.is_(None))
-    return bool(past_deadline(connection, now, 1)) or connection.execute(to_go.limit(1)).first() is not None
+    to_go = select(tasks.c.id).where(_is_to_go(now)).limit(1)
+    return bool(past_deadline(connection, now, 1)) or connection.execute(to_go).first() is not None
 
 
 def forget_deadlines(connection: Connection, ids: Sequence[int]) -> None:
@@ -31,11 +31,15 @@ def forget_deadlines(connection: Connection, ids: Sequence[int]) -> None:
     connection.execute(update(tasks).where(tasks.c.id.in_(ids)).values(queue_deadline_at=None))
 
 
+def _is_to_go(now: int) -> ColumnElement[bool]:
+    return and_(tasks.c.expires_at <= now, tasks.c.deleted_at.is_(None))
+
+
 def expired(connection: Connection, now: int, limit: int) -> list[int]:
     """Return and lock ended tasks that were to go by now."""
     query = (
         select(tasks.c.id)
-        .where(tasks.c.expires_at <= now, tasks.c.deleted_at.is_(None))
+        .where(_is_to_go(now))
         .order_by(tasks.c.expires_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
